@@ -1,0 +1,183 @@
+"""Owns what a payload is: its checks, its digest and its differences. Never normalises silently.
+
+The digest is SHA-256 over RFC 8785 (JSON Canonicalization Scheme) of
+`{type, details, requested_by, agent, run_id}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import rfc8785
+
+from hitl_vault.core.model import Action, Change, Details
+from hitl_vault.errors import InvalidRequest
+
+MAX_PAYLOAD_BYTES = 262_144
+MAX_DEPTH = 64
+_MAX_INTEGER = 2**53 - 1
+
+
+def payload_sha256(action: Action) -> str:
+    """Return the digest an approval binds to, as 64 hexadecimal digits.
+
+    Raises:
+        InvalidRequest: The details are not exact JSON, or larger than 256 KiB.
+    """
+    check_details(action.details)
+    payload = {
+        "type": action.type,
+        "details": action.details,
+        "requested_by": action.requested_by,
+        "agent": action.agent,
+        "run_id": action.run_id,
+    }
+    try:
+        canonical = rfc8785.dumps(payload)
+    except (rfc8785.CanonicalizationError, UnicodeError) as error:
+        raise InvalidRequest(f"details cannot be written as exact JSON: {error}") from error
+    if len(canonical) > MAX_PAYLOAD_BYTES:
+        raise InvalidRequest(
+            f"details are {len(canonical):,} bytes as JSON; at most {MAX_PAYLOAD_BYTES:,} are "
+            "accepted: store the large part elsewhere and pass its name and digest"
+        )
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def with_details(action: Action, details: Details) -> Action:
+    """Return the action with other details."""
+    return replace(action, details=details)
+
+
+def check_details(details: Any) -> None:
+    """Raise InvalidRequest, naming the field, unless `details` is a JSON object we can hold exactly."""
+    if not isinstance(details, dict):
+        raise InvalidRequest(f"details must be an object, not {type(details).__name__}")
+    _check(details, "details", 0)
+
+
+def _check(value: Any, where: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise InvalidRequest(f"{where[:80]}…: nested deeper than {MAX_DEPTH} levels")
+    match value:
+        case None | bool():
+            pass
+        case str():
+            _check_text(value, where)
+        case int():
+            if abs(value) > _MAX_INTEGER:
+                raise InvalidRequest(
+                    f"{where}: {value} is beyond 2^53-1, which other JSON readers round; "
+                    "pass it as a string"
+                )
+        case float():
+            if not math.isfinite(value):
+                raise InvalidRequest(f"{where}: {value} is not a number JSON can hold")
+        case list() | tuple():
+            for index, item in enumerate(value):
+                _check(item, f"{where}[{index}]", depth + 1)
+        case dict():
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    raise InvalidRequest(f"{where}: the key {key!r} is not a text")
+                _check_text(key, f"{where}, key {key!r}")
+                _check(item, f"{where}.{key}", depth + 1)
+        case _:
+            raise InvalidRequest(f"{where}: {type(value).__name__} is not JSON")
+
+
+def _check_text(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"{where}: the text holds half a character (a surrogate)") from error
+
+
+def parse_json_object(text: str) -> Details:
+    """Read a JSON object strictly: no duplicate keys, no NaN, nothing beyond exact JSON.
+
+    Raises:
+        InvalidRequest: It is not such an object; the message says where.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from error
+    except RecursionError as error:
+        raise InvalidRequest(f"nested deeper than {MAX_DEPTH} levels") from error
+    check_details(value)
+    return value  # type: ignore[no-any-return]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise InvalidRequest(f"the key {key!r} stands twice")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise InvalidRequest(f"{name} is not a number JSON can hold")
+
+
+def check_same_shape(before: Any, after: Any, where: str = "details") -> None:
+    """Raise InvalidRequest unless `after` changes values only: same keys, same kinds of value.
+
+    A list may change its length. An executor written for the requested details can thus run the
+    edited ones.
+    """
+    if _kind(before) != _kind(after) and before is not None:
+        raise InvalidRequest(f"{where} was {_kind(before)} and cannot become {_kind(after)}")
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in before.keys() - after.keys():
+            raise InvalidRequest(f"{where}.{key} is missing; change values, do not remove them")
+        for key in after.keys() - before.keys():
+            raise InvalidRequest(f"{where}.{key} is new; change values, do not add any")
+        for key in before:
+            check_same_shape(before[key], after[key], f"{where}.{key}")
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def changes_between(before: Any, after: Any, path: str = "") -> tuple[Change, ...]:
+    """Return the changed values in the order of `before`, with RFC 6901 paths."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*before, *(key for key in after if key not in before)]
+        return tuple(
+            change
+            for key in keys
+            for change in changes_between(
+                before.get(key),
+                after.get(key),
+                f"{path}/{key.replace('~', '~0').replace('/', '~1')}",
+            )
+        )
+    if type(before) is type(after) and before == after:
+        return ()
+    return (Change(path=path or "/", before=_compact(before), after=_compact(after)),)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True, separators=(", ", ": "))

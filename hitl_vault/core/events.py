@@ -1,0 +1,49 @@
+"""Owns the facts: what happened to a request, in the past tense. Never changes after it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What kind of fact an event states."""
+
+    REQUESTED = "requested"
+    VOTED = "voted"
+    EDITED = "edited"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    CLAIMED = "claimed"
+    EXECUTED = "executed"
+    FAILED = "failed"
+    LOST = "lost"
+    RESOLVED = "resolved"
+    REMINDED = "reminded"
+    ESCALATED = "escalated"
+    COMMENTED = "commented"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact. `rev` is the request's revision after it; `actor` is who caused it."""
+
+    kind: Kind
+    request_id: str
+    rev: int
+    at: datetime
+    actor: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An event as the ledger holds it: `seq` grows by 1 over the whole vault, `hash` chains it."""
+
+    seq: int
+    hash: str
+    event: Event

@@ -1,0 +1,126 @@
+"""Owns reading YAML without surprises, for front matter and policies. Never guesses.
+
+Refused, with the line: duplicate keys, anchors, aliases, merge keys, tags, more than one document,
+control characters, anything larger than the limit or nested deeper than 32. Nodes keep their
+positions (`node.start_mark.index` counts characters of the text), so that a value can be replaced
+without touching its neighbours.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML built without libyaml: slower, same rules
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+MAX_CHARS = 65_536
+_MAX_DEPTH = 32
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+
+
+class YamlProblem(ValueError):
+    """The text is not YAML that we accept. `line` is 1-based within the text."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.problem, self.line = message, line
+
+
+def compose_mapping(text: str, *, max_chars: int = MAX_CHARS) -> yaml.MappingNode:
+    """Return the root mapping of `text`, an empty one for empty text.
+
+    Raises:
+        YamlProblem: It is not one plain mapping.
+    """
+    if len(text) > max_chars:
+        raise YamlProblem(f"longer than {max_chars:,} characters", 1)
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            _refuse_event(event)
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else 1
+        raise YamlProblem(error.problem or "not YAML", line) from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        if isinstance(error, YamlProblem):
+            raise
+        raise YamlProblem(f"not YAML: {error}", 1) from error
+    if root is None:
+        mark = yaml.Mark("", 0, 0, 0, None, None)
+        return yaml.MappingNode("tag:yaml.org,2002:map", [], mark, mark)
+    if not isinstance(root, yaml.MappingNode):
+        raise YamlProblem("not a list of `key: value` lines", root.start_mark.line + 1)
+    _refuse_node(root, 0)
+    return root
+
+
+def _refuse_event(event: Any) -> None:
+    line = event.start_mark.line + 1
+    if isinstance(event, yaml.AliasEvent):
+        raise YamlProblem(f"an alias (*{event.anchor}) is not accepted", line)
+    if getattr(event, "anchor", None) is not None:
+        raise YamlProblem(f"an anchor (&{event.anchor}) is not accepted", line)
+    if getattr(event, "tag", None) is not None:
+        raise YamlProblem(f"a tag ({event.tag}) is not accepted", line)
+
+
+def _refuse_node(node: yaml.Node, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise YamlProblem(f"nested deeper than {_MAX_DEPTH} levels", node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_node(item, depth + 1)
+    elif isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise YamlProblem("a key must be plain text", line)
+            if key.value == "<<" and key.style is None:
+                raise YamlProblem("a merge key (<<) is not accepted", line)
+            if key.value in seen:
+                raise YamlProblem(
+                    f"`{key.value}` stands twice (first on line {seen[key.value]})", line
+                )
+            seen[key.value] = line
+            _refuse_node(value, depth + 1)
+
+
+def entries(node: yaml.MappingNode) -> dict[str, yaml.Node]:
+    """Return the values of a mapping node by key."""
+    return {key.value: value for key, value in node.value}
+
+
+def line_of(node: yaml.Node) -> int:
+    """Return the 1-based line a node starts on."""
+    return int(node.start_mark.line) + 1
+
+
+def value_of(node: yaml.Node) -> Any:
+    """Return the plain Python value of a node, by the YAML 1.2 core schema.
+
+    Only `true` and `false` are booleans (so `no` and `on` are texts), and times stay texts.
+    """
+    if isinstance(node, yaml.MappingNode):
+        return {key.value: value_of(value) for key, value in node.value}
+    if isinstance(node, yaml.SequenceNode):
+        return [value_of(item) for item in node.value]
+    text: str = node.value
+    if node.style is not None:
+        return text
+    if text.lower() in {"", "~", "null"}:
+        return None
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text

@@ -1,0 +1,305 @@
+"""Owns the contracts between the engine and the world. Never implements one.
+
+Every port says what its adapter must guarantee; one contract suite in tests/contract runs over all
+adapters of a port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from hitl_vault.core.chain import Break, Head
+from hitl_vault.core.commands import Command
+from hitl_vault.core.events import Recorded
+from hitl_vault.core.model import Request, Status
+
+
+class Clock(Protocol):
+    """Time, injected so that tests decide what time it is."""
+
+    def now(self) -> datetime:
+        """Return the wall clock as aware UTC datetime. May jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after this many monotonic seconds."""
+        ...
+
+
+class Kept(StrEnum):
+    """What the ledger did with a command."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"  # it was so already
+    CONFLICT = "conflict"
+    STALE = "stale"
+    REFUSED = "refused"
+    NOT_FOUND = "not_found"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The ledger's answer to a command: what it did, and the request as it stands now."""
+
+    kept: Kept
+    request: Request | None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which requests to find; None means any. Newest first, unless `oldest_first`."""
+
+    statuses: frozenset[Status] | None = None
+    type: str | None = None
+    requested_by: str | None = None
+    run_id: str | None = None
+    id_prefix: str | None = None
+    since: datetime | None = None
+    due_before: datetime | None = None
+    limit: int | None = None
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What the adapter's technology offers: `durability` in words, `feed` ordered or not."""
+
+    durability: str
+    ordered_feed: bool
+    processes: str
+
+
+class Ledger(Protocol):
+    """The truth: requests and the chained events that made them.
+
+    Guarantees of every adapter:
+        Atomic: a command's new state, its events and the chain are stored together or not at all.
+        Durable: an accepted command survives a kill at any later instruction.
+        Once: at most one terminal status a request, ever; `Claim` succeeds at most once.
+        Idempotent: repeating a command with the same ids returns DUPLICATE and changes nothing.
+        Judged at commit: deadlines are compared with the adapter's clock inside the commit.
+        Ordering: events of one request are in growing `rev`; hashes chain all events of the vault.
+    """
+
+    async def submit(self, command: Command) -> Receipt:
+        """Judge the command with `lifecycle.apply` and store what follows.
+
+        Raises:
+            StorageError: Not stored; nothing changed.
+            Indeterminate: It may be stored; submitting it again is safe.
+        """
+        ...
+
+    async def get(self, id: str) -> Request | None:
+        """Return the request as last committed (a strong read), None if there is none."""
+        ...
+
+    async def get_by_key(self, key: str) -> Request | None:
+        """Return the request that was asked with this key."""
+        ...
+
+    async def find(self, filter: Filter) -> list[Request]:
+        """Return the requests that match."""
+        ...
+
+    async def wait(self, id: str, *, after_rev: int, timeout_s: float | None) -> Request:
+        """Return the request once its `rev` is greater than `after_rev`, or as it is at the timeout.
+
+        Loses nothing: what was committed before the call counts, by whichever process. Many may
+        wait; cancelling one changes nothing for the others.
+
+        Raises:
+            RequestNotFound: There is no such request.
+        """
+        ...
+
+    def changes(self, after_seq: int, *, follow: bool) -> AsyncIterator[Recorded]:
+        """Yield events with `seq` greater than `after_seq`, in order; live for ever with `follow`.
+
+        At least once across restarts: store the `seq` after acting on it and start again from it.
+        """
+        ...
+
+    async def history(self, id: str) -> list[Recorded]:
+        """Return the events of one request in order."""
+        ...
+
+    async def verify(self) -> Head | Break:
+        """Walk the whole chain and compare every request with the digest its newest event holds."""
+        ...
+
+    async def head(self) -> Head:
+        """Return the end of the chain."""
+        ...
+
+    def hint(self) -> None:
+        """Another process may have committed: look soon, and wake who waits for it."""
+        ...
+
+    def capabilities(self) -> Capabilities:
+        """Say what this adapter's technology guarantees."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release everything. Waiters of this process raise CancelledError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What identifies one state of a file. Times only tell apart, they never order."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A note in one of the vault's folders. `path` is relative to the vault, with `/`."""
+
+    path: str
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A note's bytes and the signature they were read under."""
+
+    data: bytes
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What this vault last showed of a request: where, which `rev`, and the file we saw then.
+
+    `pristine` is true while the file is byte for byte what we wrote.
+    """
+
+    id: str
+    path: str
+    rev: int
+    signature: Signature | None
+    pristine: bool
+
+
+class VaultFolder(Protocol):
+    """The folder of notes.
+
+    Guarantees of every adapter:
+        Create is exclusive: an existing file is never replaced.
+        Replace is atomic for readers, and does nothing if the bytes are not the expected ones.
+        Nothing outside the folders of documents is touched. Paths stay inside the vault.
+        Documents are not fsynced: the ledger is the promise, a note can be written again.
+    """
+
+    async def scan(self) -> list[Found]:
+        """Return every Markdown note in the document folders, ignored names left out."""
+        ...
+
+    async def load(self, path: str) -> Loaded | None:
+        """Return the note's bytes, None if there is no such file."""
+        ...
+
+    async def create(self, path: str, data: bytes) -> Signature | None:
+        """Write a new note; None if the name is taken."""
+        ...
+
+    async def replace(self, path: str, expected: bytes, data: bytes) -> Signature | None:
+        """Put `data` in place of exactly `expected`; None if the file is gone or says otherwise."""
+        ...
+
+    async def move(self, path: str, to: str) -> Signature | None:
+        """Move a note, never over another one; None if it is gone or the name is taken."""
+        ...
+
+    async def shown(self) -> dict[str, Shown]:
+        """Return what was last shown of every request, by id. A cache: losing it costs re-reading."""
+        ...
+
+    async def note_shown(self, shown: Sequence[Shown], *, seq: int | None = None) -> None:
+        """Remember what is shown, and the ledger `seq` up to which everything is."""
+        ...
+
+    async def shown_seq(self) -> int:
+        """Return the ledger `seq` up to which everything is known to be shown."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """Paths (relative to the vault) that may have changed. `all` means: look at everything again.
+
+    `ledger` means that another process may have committed.
+    """
+
+    paths: frozenset[str] = field(default_factory=frozenset)
+    all: bool = False
+    ledger: bool = False
+
+
+class Watcher(Protocol):
+    """Tells that something may have changed; never what. Hints may be doubled, late or missing."""
+
+    def start(self, on_hints: Callable[[Hints], None]) -> None:
+        """Begin. `on_hints` is called on the event loop this was called from, never elsewhere."""
+        ...
+
+    def health(self) -> str:
+        """Say in a few words how changes are seen: by events, by polling, and why."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop: no hint and no thread afterwards."""
+        ...
+
+
+class PolicySource(Protocol):
+    """Where the policy's text comes from."""
+
+    name: str
+    """What people call it: the file's name."""
+
+    def load(self) -> bytes:
+        """Return the text.
+
+        Raises:
+            PolicyError: It cannot be read.
+        """
+        ...
+
+
+class Presence(Protocol):
+    """Shows that a process lives, so that what a dead one had claimed is noticed.
+
+    Guarantees: `is_alive(name)` is true for as long as the process that holds `name` lives, however
+    slow or stopped it is, and false soon after it died, however it died.
+    """
+
+    def hold(self) -> str:
+        """Return this process's presence name; held until `close` or the end of the process."""
+        ...
+
+    def is_alive(self, name: str) -> bool:
+        """True unless the holder is known to be gone. A name that cannot be judged is alive."""
+        ...
+
+    def close(self) -> None:
+        """Give the presence up."""
+        ...
