@@ -1,0 +1,152 @@
+"""hitl_vault: the approval desk between AI agents and the people who answer for them.
+
+The public names are loaded when first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hitl_vault.version import __version__
+
+if TYPE_CHECKING:
+    from hitl_vault.core.chain import Break, Head
+    from hitl_vault.core.events import Event, Kind, Recorded
+    from hitl_vault.core.model import (
+        Action,
+        Answer,
+        Assurance,
+        Effect,
+        Request,
+        Requirement,
+        Risk,
+        Stage,
+        Status,
+        Verdict,
+    )
+    from hitl_vault.engine.execution import Execution
+    from hitl_vault.errors import (
+        Cancelled,
+        ConfigError,
+        Conflict,
+        Denied,
+        DocumentError,
+        ExecutionFailed,
+        Expired,
+        HitlVaultError,
+        Indeterminate,
+        InvalidRequest,
+        LedgerCorrupt,
+        NewerFormat,
+        NotApproved,
+        OutcomeUnknown,
+        PolicyError,
+        Refused,
+        Rejected,
+        RequestNotFound,
+        StorageError,
+        TrustError,
+        VaultNotFound,
+        WaitTimeout,
+    )
+    from hitl_vault.wiring import Orchestrator
+
+_HOMES = {
+    "Action": "core.model",
+    "Answer": "core.model",
+    "Assurance": "core.model",
+    "Break": "core.chain",
+    "Cancelled": "errors",
+    "ConfigError": "errors",
+    "Conflict": "errors",
+    "Denied": "errors",
+    "DocumentError": "errors",
+    "Effect": "core.model",
+    "Event": "core.events",
+    "Execution": "engine.execution",
+    "ExecutionFailed": "errors",
+    "Expired": "errors",
+    "Head": "core.chain",
+    "HitlVaultError": "errors",
+    "Indeterminate": "errors",
+    "InvalidRequest": "errors",
+    "Kind": "core.events",
+    "LedgerCorrupt": "errors",
+    "NewerFormat": "errors",
+    "NotApproved": "errors",
+    "Orchestrator": "wiring",
+    "OutcomeUnknown": "errors",
+    "PolicyError": "errors",
+    "Recorded": "core.events",
+    "Refused": "errors",
+    "Rejected": "errors",
+    "Request": "core.model",
+    "RequestNotFound": "errors",
+    "Requirement": "core.model",
+    "Risk": "core.model",
+    "Stage": "core.model",
+    "Status": "core.model",
+    "StorageError": "errors",
+    "TrustError": "errors",
+    "VaultNotFound": "errors",
+    "Verdict": "core.model",
+    "WaitTimeout": "errors",
+}
+
+__all__ = [
+    "Action",
+    "Answer",
+    "Assurance",
+    "Break",
+    "Cancelled",
+    "ConfigError",
+    "Conflict",
+    "Denied",
+    "DocumentError",
+    "Effect",
+    "Event",
+    "Execution",
+    "ExecutionFailed",
+    "Expired",
+    "Head",
+    "HitlVaultError",
+    "Indeterminate",
+    "InvalidRequest",
+    "Kind",
+    "LedgerCorrupt",
+    "NewerFormat",
+    "NotApproved",
+    "Orchestrator",
+    "OutcomeUnknown",
+    "PolicyError",
+    "Recorded",
+    "Refused",
+    "Rejected",
+    "Request",
+    "RequestNotFound",
+    "Requirement",
+    "Risk",
+    "Stage",
+    "Status",
+    "StorageError",
+    "TrustError",
+    "VaultNotFound",
+    "Verdict",
+    "WaitTimeout",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'hitl_vault' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"hitl_vault.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -9,6 +9,7 @@ HitlVaultError
     WaitTimeout              the caller's own patience ended; the request still waits
     Conflict                 contradicts what is already recorded
     Refused                  a rule of the lifecycle says no; nothing changed
+    ExecutionFailed          it ran before, under the same key, and failed
     OutcomeUnknown           the executor died; a person must resolve it
     RequestNotFound
     InvalidRequest           the action, id or option cannot be accepted
@@ -117,6 +118,16 @@ class OutcomeUnknown(HitlVaultError):
 
     code = "outcome_unknown"
     http_status = 409
+
+    def __init__(self, message: str, request: Request | None = None) -> None:
+        super().__init__(message)
+        self.request = request
+
+
+class ExecutionFailed(HitlVaultError):
+    """The action ran before, under the same key, and failed. It does not run again by itself."""
+
+    code = "execution_failed"
 
     def __init__(self, message: str, request: Request | None = None) -> None:
         super().__init__(message)

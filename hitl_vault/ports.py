@@ -6,16 +6,19 @@ adapters of a port.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.commands import Command
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request, Status
+
+if TYPE_CHECKING:  # listing requests must not load the readers of notes
+    from hitl_vault.document.ballot import Folder
 
 
 class Clock(Protocol):
@@ -112,7 +115,7 @@ class Ledger(Protocol):
         ...
 
     async def wait(self, id: str, *, after_rev: int, timeout_s: float | None) -> Request:
-        """Return the request once its `rev` is greater than `after_rev`, or as it is at the timeout.
+        """Return the request once its `rev` exceeds `after_rev`, or as it is at the timeout.
 
         Loses nothing: what was committed before the call counts, by whichever process. Many may
         wait; cancelling one changes nothing for the others.
@@ -122,7 +125,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def changes(self, after_seq: int, *, follow: bool) -> AsyncIterator[Recorded]:
+    def changes(self, after_seq: int, *, follow: bool) -> AsyncGenerator[Recorded, None]:
         """Yield events with `seq` greater than `after_seq`, in order; live for ever with `follow`.
 
         At least once across restarts: store the `seq` after acting on it and start again from it.
@@ -198,15 +201,38 @@ class Shown:
 class VaultFolder(Protocol):
     """The folder of notes.
 
-    Guarantees of every adapter:
+    Paths are relative to the vault, with `/`. Guarantees of every adapter:
         Create is exclusive: an existing file is never replaced.
         Replace is atomic for readers, and does nothing if the bytes are not the expected ones.
         Nothing outside the folders of documents is touched. Paths stay inside the vault.
         Documents are not fsynced: the ledger is the promise, a note can be written again.
     """
 
+    def path_for(self, id: str) -> str:
+        """Return where a new note of this request goes."""
+        ...
+
+    def done_path(self, id: str, at: datetime) -> str:
+        """Return where a finished note goes: `Done/YYYY-MM/`."""
+        ...
+
+    def request_id(self, path: str) -> str | None:
+        """Return the id a note's name says, None if the name is not exactly a document's."""
+        ...
+
+    def folder_of(self, path: str) -> Folder:
+        """Return which folder a path lies in, sub-folders included."""
+        ...
+
+    async def find(self, id: str) -> str | None:
+        """Return where this request's note lies, the Done folder included; None if nowhere."""
+        ...
+
     async def scan(self) -> list[Found]:
-        """Return every Markdown note in the document folders, ignored names left out."""
+        """Return every Markdown note in the folders that wait for answers, ignored names left out.
+
+        The Done folder is not scanned: nothing in it is a ballot.
+        """
         ...
 
     async def load(self, path: str) -> Loaded | None:
@@ -225,8 +251,11 @@ class VaultFolder(Protocol):
         """Move a note, never over another one; None if it is gone or the name is taken."""
         ...
 
-    async def shown(self) -> dict[str, Shown]:
-        """Return what was last shown of every request, by id. A cache: losing it costs re-reading."""
+    async def shown(self, ids: Collection[str] | None = None) -> dict[str, Shown]:
+        """Return what was last shown of these requests, by id; for None, of all not in Done.
+
+        A cache shared by the processes of a vault: losing it costs re-reading, nothing else.
+        """
         ...
 
     async def note_shown(self, shown: Sequence[Shown], *, seq: int | None = None) -> None:
@@ -282,6 +311,14 @@ class PolicySource(Protocol):
         Raises:
             PolicyError: It cannot be read.
         """
+        ...
+
+    def load_last_good(self) -> bytes | None:
+        """Return the newest text that was `keep`-ed, None if there is none."""
+        ...
+
+    def keep(self, text: bytes) -> None:
+        """Remember a text that could be read, for a time when the present one cannot."""
         ...
 
 

@@ -8,7 +8,6 @@ The stored bytes themselves are hashed, so checking needs no canonical form and 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,21 @@ from hitl_vault.core.model import Request
 
 FORMAT = 1
 
+
+class _Body(msgspec.Struct, frozen=True, gc=False):
+    """The stored form of one event."""
+
+    seq: int
+    kind: Kind
+    request: str
+    rev: int
+    at: datetime
+    actor: str
+    data: dict[str, Any]
+    state_sha256: str
+
+
+_bodies = msgspec.json.Decoder(_Body)
 _encode = msgspec.json.Encoder().encode
 _requests: msgspec.json.Decoder[Request] | None = None
 
@@ -82,16 +96,16 @@ def link(head: Head, events: Iterable[Event], state: bytes) -> tuple[list[Link],
     for event in events:
         seq = head.seq + 1
         body = _encode(
-            {
-                "seq": seq,
-                "kind": event.kind,
-                "request": event.request_id,
-                "rev": event.rev,
-                "at": event.at,
-                "actor": event.actor,
-                "data": event.data,
-                "state_sha256": state_sha256,
-            }
+            _Body(
+                seq=seq,
+                kind=event.kind,
+                request=event.request_id,
+                rev=event.rev,
+                at=event.at,
+                actor=event.actor,
+                data=event.data,
+                state_sha256=state_sha256,
+            )
         )
         head = Head(seq=seq, hash=_next(head.hash, body))
         links.append(Link(seq=seq, body=body, hash=head.hash, event=event))
@@ -104,28 +118,34 @@ def _next(previous: str, body: bytes) -> str:
 
 def decode_event(body: bytes, hash_: str) -> Recorded:
     """Read one stored event body."""
-    raw = json.loads(body)
-    return Recorded(
-        seq=raw["seq"],
-        hash=hash_,
-        event=Event(
-            kind=Kind(raw["kind"]),
-            request_id=raw["request"],
-            rev=raw["rev"],
-            at=datetime.fromisoformat(raw["at"]),
-            actor=raw["actor"],
-            data=raw["data"],
-        ),
+    raw = _bodies.decode(body)
+    event = Event(
+        kind=raw.kind,
+        request_id=raw.request,
+        rev=raw.rev,
+        at=raw.at,
+        actor=raw.actor,
+        data=raw.data,
     )
+    return Recorded(seq=raw.seq, hash=hash_, event=event)
 
 
-def verify(start: Head, stored: Iterable[tuple[int, bytes, str]]) -> Head | Break:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walked:
+    """A chain that holds: its head, and per request the seq, rev and state digest last recorded."""
+
+    head: Head
+    states: dict[str, tuple[int, int, str]]
+
+
+def verify(start: Head, stored: Iterable[tuple[int, bytes, str]]) -> Walked | Break:
     """Walk the chain of (seq, body, hash) from `start`.
 
     Returns:
-        The head reached, or the first Break: a missing, moved or changed event.
+        What was walked, or the first Break: a missing, moved or changed event.
     """
     head = start
+    states: dict[str, tuple[int, int, str]] = {}
     for seq, body, hash_ in stored:
         if seq != head.seq + 1:
             return Break(
@@ -133,17 +153,25 @@ def verify(start: Head, stored: Iterable[tuple[int, bytes, str]]) -> Head | Brea
             )
         if _next(head.hash, body) != hash_:
             return Break(seq=seq, problem=f"event {seq} was changed, or one before it was replaced")
-        problem = _problem(seq, body)
-        if problem:
-            return Break(seq=seq, problem=problem)
+        try:
+            raw = _bodies.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return Break(seq=seq, problem=f"event {seq} cannot be read: {error}")
+        if raw.seq != seq:
+            return Break(seq=seq, problem=f"event {seq} says that it is event {raw.seq}")
+        states[raw.request] = (seq, raw.rev, raw.state_sha256)
         head = Head(seq=seq, hash=hash_)
-    return head
+    return Walked(head=head, states=states)
 
 
-def _problem(seq: int, body: bytes) -> str:
-    try:
-        raw: Any = json.loads(body)
-        Kind(raw["kind"])
-    except (ValueError, KeyError, TypeError) as error:
-        return f"event {seq} cannot be read: {error}"
-    return "" if raw.get("seq") == seq else f"event {seq} says that it is event {raw.get('seq')}"
+def check_state(walked: Walked, id: str, state: bytes | None) -> Break | None:
+    """Compare one stored request with the digest its newest event holds."""
+    recorded = walked.states.get(id)
+    if recorded is None:
+        return Break(seq=walked.head.seq + 1, problem=f"request {id} has no events")
+    seq, _, digest = recorded
+    if state is None:
+        return Break(seq=seq, problem=f"request {id} is missing, although event {seq} is there")
+    if hashlib.sha256(state).hexdigest() != digest:
+        return Break(seq=seq, problem=f"request {id} was changed without an event")
+    return None

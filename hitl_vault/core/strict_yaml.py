@@ -20,11 +20,11 @@ except ImportError:  # PyYAML built without libyaml: slower, same rules
 
 MAX_CHARS = 65_536
 _MAX_DEPTH = 32
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,999})")  # int() refuses more than 4300 digits
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
-class YamlProblem(ValueError):
+class YamlProblem(ValueError):  # noqa: N818 - what is wrong with the text, not with us
     """The text is not YAML that we accept. `line` is 1-based within the text."""
 
     def __init__(self, message: str, line: int) -> None:
@@ -53,7 +53,7 @@ def compose_mapping(text: str, *, max_chars: int = MAX_CHARS) -> yaml.MappingNod
             raise
         raise YamlProblem(f"not YAML: {error}", 1) from error
     if root is None:
-        mark = yaml.Mark("", 0, 0, 0, None, None)
+        mark = yaml.Mark("", 0, 0, 0, None, 0)
         return yaml.MappingNode("tag:yaml.org,2002:map", [], mark, mark)
     if not isinstance(root, yaml.MappingNode):
         raise YamlProblem("not a list of `key: value` lines", root.start_mark.line + 1)
@@ -83,7 +83,7 @@ def _refuse_node(node: yaml.Node, depth: int) -> None:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 raise YamlProblem("a key must be plain text", line)
-            if key.value == "<<" and key.style is None:
+            if key.value == "<<" and not key.style:
                 raise YamlProblem("a merge key (<<) is not accepted", line)
             if key.value in seen:
                 raise YamlProblem(
@@ -112,8 +112,9 @@ def value_of(node: yaml.Node) -> Any:
         return {key.value: value_of(value) for key, value in node.value}
     if isinstance(node, yaml.SequenceNode):
         return [value_of(item) for item in node.value]
+    assert isinstance(node, yaml.ScalarNode)
     text: str = node.value
-    if node.style is not None:
+    if node.style:  # plain is None in PyYAML and "" in libyaml
         return text
     if text.lower() in {"", "~", "null"}:
         return None

@@ -1,1 +1,1 @@
-
+"""Owns the adapters of the ledger port."""

@@ -1,1 +1,1 @@
-
+"""Owns the adapters of the vault folder port."""

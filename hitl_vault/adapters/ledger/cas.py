@@ -1,0 +1,57 @@
+"""Owns judging a command against a row as loaded, for ledgers of rows. Never stores anything.
+
+An adapter loads the row, calls `decide`, and commits what it returns, all in one transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from hitl_vault.core import chain
+from hitl_vault.core.chain import Head, Link
+from hitl_vault.core.commands import Command
+from hitl_vault.core.lifecycle import Refusal, Step, apply
+from hitl_vault.core.model import Request
+from hitl_vault.ports import Kept, Receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """What one accepted step stores: the request's new state and its chained events."""
+
+    request: Request
+    state: bytes
+    links: list[Link]
+
+
+def decide(
+    current: Request | None, head: Head, command: Command, now: datetime
+) -> tuple[Receipt, Write | None, Head]:
+    """Judge `command` against the row as loaded, and chain what follows.
+
+    Returns:
+        The receipt, what to store (None: nothing), and the chain's head after it.
+    """
+    judged = apply(current, command, now)
+    if isinstance(judged, Step):
+        write, head = _write(judged, head)
+        return Receipt(kept=Kept.ACCEPTED, request=judged.request), write, head
+    return _refused(current, judged, head)
+
+
+def _refused(
+    current: Request | None, refusal: Refusal, head: Head
+) -> tuple[Receipt, Write | None, Head]:
+    write, after = None, current
+    if refusal.step is not None:
+        write, head = _write(refusal.step, head)
+        after = refusal.step.request
+    receipt = Receipt(kept=Kept(refusal.why.value), request=after, message=refusal.message)
+    return receipt, write, head
+
+
+def _write(step: Step, head: Head) -> tuple[Write, Head]:
+    state = chain.encode_request(step.request)
+    links, head = chain.link(head, step.events, state)
+    return Write(request=step.request, state=state, links=links), head

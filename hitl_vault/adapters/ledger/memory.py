@@ -1,0 +1,112 @@
+"""Owns a ledger in memory, for tests. Never survives its process."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hitl_vault.adapters.ledger.cas import decide
+from hitl_vault.adapters.ledger.waking import WakingLedger
+from hitl_vault.core import chain
+from hitl_vault.core.chain import Break, Head
+from hitl_vault.core.commands import Ask, Command
+from hitl_vault.core.events import Recorded
+from hitl_vault.core.lifecycle import next_due
+from hitl_vault.core.model import Request
+from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
+
+
+class MemoryLedger(WakingLedger):
+    """Keeps requests and chained events in dictionaries; the same promises, except durability."""
+
+    def __init__(self, clock: Clock, vault_id: str = "memory") -> None:
+        super().__init__()
+        self._clock = clock
+        self._genesis = self._head = chain.genesis(vault_id)
+        self._states: dict[str, bytes] = {}
+        self._ids_by_key: dict[str, str] = {}
+        self._stored: list[tuple[int, bytes, str]] = []
+
+    async def submit(self, command: Command) -> Receipt:
+        """Judge and keep the command."""
+        self._loop = asyncio.get_running_loop()
+        current = self._read(command.id)
+        if current is None and isinstance(command, Ask) and command.key is not None:
+            current = self._read(self._ids_by_key.get(command.key, ""))
+        receipt, write, self._head = decide(current, self._head, command, self._clock.now())
+        if write is not None:
+            self._states[write.request.id.casefold()] = write.state
+            if write.request.key is not None:
+                self._ids_by_key[write.request.key] = write.request.id
+            self._stored += [(link.seq, link.body, link.hash) for link in write.links]
+            self._announce([write])
+        return receipt
+
+    def _read(self, id: str) -> Request | None:
+        state = self._states.get(id.casefold())
+        return None if state is None else chain.decode_request(state)
+
+    async def get(self, id: str) -> Request | None:
+        """Return the request."""
+        return self._read(id)
+
+    async def get_by_key(self, key: str) -> Request | None:
+        """Return the request that was asked with this key."""
+        return self._read(self._ids_by_key.get(key, ""))
+
+    async def find(self, filter: Filter) -> list[Request]:
+        """Return the requests that match."""
+        found = [chain.decode_request(state) for state in self._states.values()]
+        found = [request for request in found if _matches(request, filter)]
+        found.sort(
+            key=lambda request: (request.created_at, request.id), reverse=not filter.oldest_first
+        )
+        return found[: filter.limit]
+
+    async def history(self, id: str) -> list[Recorded]:
+        """Return the events of one request."""
+        return [
+            recorded
+            for recorded in self._events_after(0, len(self._stored))
+            if recorded.event.request_id.casefold() == id.casefold()
+        ]
+
+    def _events_after(self, seq: int, limit: int) -> list[Recorded]:
+        return [
+            chain.decode_event(body, hash_) for _, body, hash_ in self._stored[seq : seq + limit]
+        ]
+
+    async def verify(self) -> Head | Break:
+        """Walk the chain and compare every request with it."""
+        walked = chain.verify(self._genesis, self._stored)
+        if isinstance(walked, Break):
+            return walked
+        for id in walked.states:
+            broken = chain.check_state(walked, id, self._states.get(id.casefold()))
+            if broken is not None:
+                return broken
+        return walked.head
+
+    async def head(self) -> Head:
+        """Return the end of the chain."""
+        return self._head
+
+    def capabilities(self) -> Capabilities:
+        """Nothing survives."""
+        return Capabilities(durability="none", ordered_feed=True, processes="one")
+
+    async def aclose(self) -> None:
+        """Cancel who still waits."""
+        self._cancel_waiters()
+
+
+def _matches(request: Request, want: Filter) -> bool:
+    due = next_due(request)
+    return (
+        (want.statuses is None or request.status in want.statuses)
+        and (want.type is None or request.action.type == want.type)
+        and (want.requested_by is None or request.action.requested_by == want.requested_by)
+        and (want.run_id is None or request.action.run_id == want.run_id)
+        and (want.since is None or request.created_at >= want.since)
+        and (want.due_before is None or (due is not None and due[0] <= want.due_before))
+        and (want.id_prefix is None or request.id.casefold().startswith(want.id_prefix.casefold()))
+    )

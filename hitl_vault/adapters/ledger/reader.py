@@ -1,0 +1,78 @@
+"""Owns reading the embedded ledger without an event loop. Never changes a request.
+
+Commands that only print need nothing more than this, and start sooner for it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hitl_vault.adapters.ledger import sqlite_rows as rows
+from hitl_vault.core import chain
+from hitl_vault.core.chain import Break, Head
+from hitl_vault.core.events import Recorded
+from hitl_vault.core.model import Request
+from hitl_vault.errors import StorageError
+from hitl_vault.ports import Filter
+
+
+class LedgerReader:
+    """The ledger in one file, for reading; the file is made if it is missing.
+
+    Every method reads what was last committed, by any process. Raises StorageError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = rows.connect(path)
+        self.vault_id = rows.prepare(self._connection, path)
+        self._genesis = chain.genesis(self.vault_id)
+
+    @contextmanager
+    def _readable(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._connection
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot read {self._path}: {error}") from error
+
+    def get(self, id: str) -> Request | None:
+        """Return one request, None if there is none."""
+        with self._readable() as connection:
+            return rows.by_id(connection, id)
+
+    def get_by_key(self, key: str) -> Request | None:
+        """Return the request that was asked with this key."""
+        with self._readable() as connection:
+            return rows.by_key(connection, key)
+
+    def find(self, filter: Filter) -> list[Request]:
+        """Return the requests that match."""
+        with self._readable() as connection:
+            return rows.find(connection, filter)
+
+    def history(self, id: str) -> list[Recorded]:
+        """Return the events of one request in order."""
+        with self._readable() as connection:
+            return rows.history(connection, id)
+
+    def events_after(self, seq: int, limit: int) -> list[Recorded]:
+        """Return events after `seq` in order, at most `limit`."""
+        with self._readable() as connection:
+            return rows.events_after(connection, seq, limit)
+
+    def head(self) -> Head:
+        """Return the end of the chain."""
+        with self._readable() as connection:
+            return rows.head(connection, self._genesis)
+
+    def verify(self) -> Head | Break:
+        """Walk the whole chain and compare every request with it."""
+        with self._readable() as connection:
+            return rows.verify(connection, self._genesis)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()

@@ -1,0 +1,275 @@
+"""Owns the embedded ledger: one SQLite file, many processes. Never decides: `cas.decide` does.
+
+One thread writes. Commands that arrive while it commits go into its next transaction together, so
+that many share one fsync (WAL, `synchronous=FULL`). After each commit it touches the bell file,
+which the other processes watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from hitl_vault.adapters.ledger import sqlite_rows as rows
+from hitl_vault.adapters.ledger.cas import Write, decide
+from hitl_vault.adapters.ledger.reader import LedgerReader
+from hitl_vault.adapters.ledger.waking import WakingLedger
+from hitl_vault.core import chain
+from hitl_vault.core.chain import Break, Head
+from hitl_vault.core.commands import Command
+from hitl_vault.core.events import Recorded
+from hitl_vault.core.model import Request
+from hitl_vault.errors import Indeterminate, InvalidRequest, StorageError
+from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
+
+_MAX_BATCH = 512
+_BUSY_S = 15.0
+_BELL_S = 0.002  # under load the bell rings at most this often; the last ring is never left out
+
+_T = TypeVar("_T")
+_Item = tuple[Command, "asyncio.Future[Receipt]"]
+
+
+class SqliteLedger(WakingLedger):
+    """The ledger in one file, for any number of processes on one machine.
+
+    Args:
+        path: The database; made with its folder if missing.
+        bell: A file touched after every commit, None for none.
+    """
+
+    def __init__(self, path: Path, clock: Clock, bell: Path | None = None) -> None:
+        super().__init__()
+        self._path, self._clock, self._bell = path, clock, bell
+        self._reader = LedgerReader(path)
+        self.vault_id = self._reader.vault_id
+        self._genesis = chain.genesis(self.vault_id)
+        self._seen = self._reader.head().seq
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._closed = False
+
+    async def submit(self, command: Command) -> Receipt:
+        """Commit the command in the next transaction of the writer."""
+        if self._closed:
+            raise StorageError("the ledger is closed; nothing was stored")
+        self._loop = asyncio.get_running_loop()
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write_all, name="hitl-ledger", daemon=True)
+            self._writer.start()
+        future: asyncio.Future[Receipt] = self._loop.create_future()
+        self._queue.put((command, future))
+        return await asyncio.shield(future)
+
+    def _write_all(self) -> None:
+        connection: sqlite3.Connection | None = None
+        bell = _Bell(self._bell)
+        while True:
+            try:
+                item = self._queue.get(timeout=bell.due_in())
+            except queue.Empty:
+                bell.ring()
+                continue
+            batch: list[_Item] = []
+            while item is not None:
+                batch.append(item)
+                if len(batch) == _MAX_BATCH or self._queue.empty():
+                    break
+                item = self._queue.get()
+            if batch:
+                connection = self._commit(connection, [command for command, _ in batch], batch)
+                bell.rung()
+            if item is None:
+                bell.ring()
+                if connection is not None:
+                    connection.close()
+                return
+
+    def _commit(
+        self, connection: sqlite3.Connection | None, commands: list[Command], batch: list[_Item]
+    ) -> sqlite3.Connection | None:
+        """Store the batch in one transaction; tell every asker what became of it."""
+        futures = [future for _, future in batch]
+        committing = False
+        try:
+            connection = connection or rows.connect(self._path)
+            _begin(connection)
+            receipts, writes = self._judge(connection, commands)
+            committing = True
+            connection.execute("COMMIT")
+        except Exception as error:  # every asker must hear of it, whatever it is
+            failure = _failure(error, self._path, committing=committing)
+            if connection is not None:
+                # after a failed fsync this handle is never trusted again; closing rolls back
+                connection.close()
+            self._tell(lambda: _fail(futures, failure))
+            return None
+        self._tell(lambda: self._settle(futures, receipts, writes))
+        return connection
+
+    def _judge(
+        self, connection: sqlite3.Connection, commands: list[Command]
+    ) -> tuple[list[Receipt | Exception], list[Write]]:
+        """Judge each command after the one before; one that cannot be written fails alone."""
+        head = rows.head(connection, self._genesis)
+        now = self._clock.now()
+        receipts: list[Receipt | Exception] = []
+        writes: list[Write] = []
+        for command in commands:
+            current = rows.load(connection, command)
+            try:
+                receipt, write, head = decide(current, head, command, now)
+            except (TypeError, ValueError) as error:
+                receipts.append(InvalidRequest(f"cannot be written as JSON: {error}"))
+                continue
+            if write is not None:
+                rows.store(connection, write)
+                writes.append(write)
+            receipts.append(receipt)
+        return receipts, writes
+
+    def _tell(self, callback: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and with it everybody who asked
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(callback)
+
+    def _settle(
+        self,
+        futures: list[asyncio.Future[Receipt]],
+        receipts: list[Receipt | Exception],
+        writes: list[Write],
+    ) -> None:
+        for future, receipt in zip(futures, receipts, strict=True):
+            if future.done():
+                continue
+            if isinstance(receipt, Exception):
+                future.set_exception(receipt)
+            else:
+                future.set_result(receipt)
+        if writes:
+            self._announce(writes)
+
+    def _read(self, id: str) -> Request | None:
+        return self._reader.get(id)
+
+    async def get(self, id: str) -> Request | None:
+        """Return the request as last committed by any process."""
+        self._loop = asyncio.get_running_loop()
+        return self._reader.get(id)
+
+    async def get_by_key(self, key: str) -> Request | None:
+        """Return the request that was asked with this key."""
+        return self._reader.get_by_key(key)
+
+    async def find(self, filter: Filter) -> list[Request]:
+        """Return the requests that match; reads in a thread, since they may be many."""
+        return await asyncio.to_thread(self._aside, lambda reader: reader.find(filter))
+
+    async def history(self, id: str) -> list[Recorded]:
+        """Return the events of one request in order."""
+        return self._reader.history(id)
+
+    def _events_after(self, seq: int, limit: int) -> list[Recorded]:
+        return self._reader.events_after(seq, limit)
+
+    async def verify(self) -> Head | Break:
+        """Walk the whole chain in a thread."""
+        return await asyncio.to_thread(self._aside, LedgerReader.verify)
+
+    def _aside(self, read: Callable[[LedgerReader], _T]) -> _T:
+        with contextlib.closing(LedgerReader(self._path)) as reader:
+            return read(reader)
+
+    async def head(self) -> Head:
+        """Return the end of the chain."""
+        return self._reader.head()
+
+    def capabilities(self) -> Capabilities:
+        """One machine, fsynced."""
+        return Capabilities(
+            durability="fsynced file (SQLite WAL, synchronous=FULL)",
+            ordered_feed=True,
+            processes="many on one machine",
+        )
+
+    async def aclose(self) -> None:
+        """Store what was submitted, then stop the writer and close the file."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(self._writer.join)
+            await asyncio.sleep(0)  # let the last receipts arrive
+        self._cancel_waiters()
+        self._reader.close()
+
+
+class _Bell:
+    """Tells the other processes that something was committed, without ringing all the time."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._last = 0.0
+        self._pending = False
+
+    def rung(self) -> None:
+        """Ring now, or remember to."""
+        self._pending = True
+        if time.monotonic() - self._last >= _BELL_S:
+            self.ring()
+
+    def due_in(self) -> float | None:
+        """Return the seconds until a remembered ring is due, None if there is none."""
+        return _BELL_S if self._pending else None
+
+    def ring(self) -> None:
+        if not self._pending:
+            return
+        self._pending = False
+        self._last = time.monotonic()
+        if self._path is not None:
+            # a bell that cannot ring costs the others their poll interval, nothing else
+            with contextlib.suppress(OSError):
+                self._path.write_bytes(b".")
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Take the write lock. SQLite's own back-off starts at 1 ms and grows to 100: too coarse here,
+    where a whole transaction takes a fraction of a millisecond."""
+    give_up = time.monotonic() + _BUSY_S
+    pause = 0.0001
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not rows.is_busy(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(pause * (0.5 + random.random()))  # noqa: S311  only spreads the tries
+            pause = min(pause * 1.5, 0.003)
+        else:
+            return
+
+
+def _failure(error: Exception, path: Path, *, committing: bool) -> Exception:
+    if isinstance(error, StorageError) or not isinstance(error, sqlite3.Error | OSError):
+        return error
+    if committing and not rows.is_full(error):
+        return Indeterminate(
+            f"{path}: the commit failed ({error}); it may or may not be stored: try again"
+        )
+    return StorageError(f"{path}: not stored, nothing changed: {error}")
+
+
+def _fail(futures: list[asyncio.Future[Receipt]], failure: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(failure)

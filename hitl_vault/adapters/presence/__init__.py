@@ -1,0 +1,1 @@
+"""Owns the adapters that show that a process lives."""

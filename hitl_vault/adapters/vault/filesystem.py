@@ -1,0 +1,276 @@
+"""Owns the notes as files. Never replaces one it did not just read, never follows a link.
+
+Notes are not fsynced: they can be written again from the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from hitl_vault.adapters.vault.index import DocumentIndex
+from hitl_vault.adapters.watch.names import is_ignored
+from hitl_vault.core.model import is_valid_id
+from hitl_vault.document.ballot import Folder
+from hitl_vault.errors import StorageError
+from hitl_vault.ports import Found, Loaded, Shown, Signature
+
+_T = TypeVar("_T")
+MAX_NOTE_BYTES = 4_194_304
+_PREFIX, _SUFFIX = "approval_", ".md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderNames:
+    """What the folders of documents are called, relative to the vault."""
+
+    pending: str = "Pending_Approval"
+    approved: str = "Approved"
+    rejected: str = "Rejected"
+    done: str = "Done"
+
+
+class FilesystemVault:
+    """The vault's folders on a file system; all disk work in one thread of its own."""
+
+    def __init__(self, root: Path, names: FolderNames, index: DocumentIndex) -> None:
+        self._root, self._names, self._index = root, names, index
+        self._folders = {
+            Folder.PENDING: names.pending,
+            Folder.APPROVED: names.approved,
+            Folder.REJECTED: names.rejected,
+        }
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hitl-vault")
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except OSError as error:
+            where = error.filename or self._root
+            raise StorageError(f"{where}: {error.strerror or error}") from error
+        except sqlite3.Error as error:
+            raise StorageError(f"the index of notes: {error}") from error
+
+    # names
+
+    def path_for(self, id: str) -> str:
+        """Return where a new note of this request goes."""
+        return f"{self._names.pending}/{_PREFIX}{id}{_SUFFIX}"
+
+    def done_path(self, id: str, at: datetime) -> str:
+        """Return where a finished note goes."""
+        return f"{self._names.done}/{at:%Y-%m}/{_PREFIX}{id}{_SUFFIX}"
+
+    def request_id(self, path: str) -> str | None:
+        """Return the id in an exact document name, else None."""
+        name = path.rpartition("/")[2]
+        id = name[len(_PREFIX) : -len(_SUFFIX)]
+        exact = name.startswith(_PREFIX) and name.endswith(_SUFFIX) and is_valid_id(id)
+        return id if exact else None
+
+    def folder_of(self, path: str) -> Folder:
+        """Return which folder a path lies in."""
+        for folder, name in self._folders.items():
+            if path.startswith(f"{name}/"):
+                return folder
+        return Folder.DONE if path.startswith(f"{self._names.done}/") else Folder.OTHER
+
+    # reading
+
+    async def find(self, id: str) -> str | None:
+        """Return where this request's note lies."""
+        return await self._in_thread(lambda: self._find(id))
+
+    def _find(self, id: str) -> str | None:
+        name = f"{_PREFIX}{id}{_SUFFIX}"
+        for folder in self._folders.values():
+            if (self._root / folder / name).is_file():
+                return f"{folder}/{name}"
+        for found in self._scan():
+            if found.path.endswith(f"/{name}"):
+                return found.path
+        for path in sorted((self._root / self._names.done).glob(f"*/{name}")):
+            return path.relative_to(self._root).as_posix()
+        return None
+
+    async def scan(self) -> list[Found]:
+        """Return every note in the folders that wait for answers."""
+        return await self._in_thread(lambda: list(self._scan()))
+
+    def _scan(self) -> Iterator[Found]:
+        waiting = [self._root / folder for folder in self._folders.values()]
+        while waiting:
+            try:
+                entries = os.scandir(waiting.pop())
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            with entries:
+                for entry in entries:
+                    if is_ignored(entry.name):
+                        continue
+                    # a file may vanish between listing and stat: the next scan sees it
+                    with contextlib.suppress(FileNotFoundError):
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(Path(entry.path))
+                        elif entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
+                            path = os.path.relpath(entry.path, self._root).replace(os.sep, "/")
+                            yield Found(
+                                path=path, signature=_signature(entry.stat(follow_symlinks=False))
+                            )
+
+    async def load(self, path: str) -> Loaded | None:
+        """Return the note's bytes (the first 4 MiB), None if there is no such regular file."""
+        return await self._in_thread(lambda: self._load(path))
+
+    def _load(self, path: str) -> Loaded | None:
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            descriptor = os.open(self._root / path, flags | getattr(os, "O_NONBLOCK", 0))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            if (self._root / path).is_symlink():
+                return None
+            raise
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            return Loaded(data=file.read(MAX_NOTE_BYTES), signature=_signature(status))
+
+    # writing
+
+    async def create(self, path: str, data: bytes) -> Signature | None:
+        """Write a new note, complete from the moment it is visible; None if the name is taken."""
+        return await self._in_thread(lambda: self._create(path, data))
+
+    def _create(self, path: str, data: bytes) -> Signature | None:
+        target = self._root / path
+        try:
+            temporary = _write_beside(target, data)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _write_beside(target, data)
+        try:
+            return _publish(temporary, target, data)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    async def replace(self, path: str, expected: bytes, data: bytes) -> Signature | None:
+        """Put `data` in place of exactly `expected`."""
+        return await self._in_thread(lambda: self._replace(path, expected, data))
+
+    def _replace(self, path: str, expected: bytes, data: bytes) -> Signature | None:
+        target = self._root / path
+        temporary = _write_beside(target, data)
+        try:
+            present = self._load(path)
+            if present is None or present.data != expected:
+                return None
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            _patiently(lambda: temporary.replace(target))
+            return _signature(target.stat())
+        except FileNotFoundError:
+            return None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    async def move(self, path: str, to: str) -> Signature | None:
+        """Move a note, never over another one."""
+        return await self._in_thread(lambda: self._move(path, to))
+
+    def _move(self, path: str, to: str) -> Signature | None:
+        source, target = self._root / path, self._root / to
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            return None
+        try:
+            _patiently(lambda: source.rename(target))
+            return _signature(target.stat())
+        except FileNotFoundError:
+            return None
+
+    # what is shown
+
+    async def shown(self, ids: Collection[str] | None = None) -> dict[str, Shown]:
+        """Return what was last shown of these requests; for None, of all not in Done."""
+        return await self._in_thread(lambda: self._index.load(ids))
+
+    async def note_shown(self, shown: Sequence[Shown], *, seq: int | None = None) -> None:
+        """Remember what is shown, and the ledger `seq` up to which everything is."""
+        await self._in_thread(lambda: self._index.save(shown, seq))
+
+    async def shown_seq(self) -> int:
+        """Return the ledger `seq` up to which everything is known to be shown."""
+        return await self._in_thread(self._index.seq)
+
+    async def aclose(self) -> None:
+        """End the thread after its last work, and close the index."""
+        await asyncio.to_thread(self._thread.shutdown)
+        self._index.close()
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return Signature(
+        device=status.st_dev,
+        inode=status.st_ino & 0x7FFF_FFFF_FFFF_FFFF,  # some file systems use all 64 bits
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
+    )
+
+
+def _write_beside(target: Path, data: bytes) -> Path:
+    """Write `data` under a dot name in the same folder, which every reader ignores."""
+    temporary = target.with_name(f".hitl-{os.getpid()}-{time.monotonic_ns()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, 0o644)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _publish(temporary: Path, target: Path, data: bytes) -> Signature | None:
+    """Give the file its name if nobody has it. A link is exclusive and atomic; where the file
+    system has none, an exclusive create comes nearest.
+    """
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return None
+    except OSError:
+        try:
+            with target.open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            return None
+    temporary.unlink(missing_ok=True)  # before the look: the link count is part of ctime
+    return _signature(target.stat())
+
+
+def _patiently(work: Callable[[], object]) -> None:
+    """Windows refuses to rename a file somebody has open; try for up to 2.5 s, elsewhere once."""
+    give_up = time.monotonic() + 2.5
+    while True:
+        try:
+            work()
+        except PermissionError:
+            if os.name != "nt" or time.monotonic() > give_up:
+                raise
+            time.sleep(0.1)
+        else:
+            return

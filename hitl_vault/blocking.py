@@ -1,0 +1,163 @@
+"""Owns the twin of the API for code without asyncio. Never repeats a rule: it only waits for the
+asynchronous one, which runs on an event loop in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from hitl_vault import wiring
+from hitl_vault.core.model import Details, Verdict
+from hitl_vault.engine.execution import Execution
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Async = wiring.Orchestrator
+
+
+def _blocking(
+    method: Callable[Concatenate[_Async, _P], Coroutine[Any, Any, _R]],
+) -> Callable[Concatenate[Orchestrator, _P], _R]:
+    def call(self: Orchestrator, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return self.run(method(self.hitl, *args, **kwargs))
+
+    functools.update_wrapper(call, method)
+    return call
+
+
+class Orchestrator:
+    """The approval desk of one vault, for code that blocks; use it as a context manager.
+
+    The same names, arguments, results and errors as `hitl_vault.Orchestrator`. Safe to use from
+    several threads.
+    """
+
+    def __init__(self, vault: Any = None, **options: Any) -> None:
+        self.hitl = wiring.Orchestrator(vault, **options)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="hitl-loop", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self.run(self.hitl.open())
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release everything."""
+        if self._loop.is_closed():
+            return
+        try:
+            self.run(self.hitl.aclose())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, _R]) -> _R:
+        """Wait for asynchronous work on this object's event loop.
+
+        An interrupt (Ctrl-C) cancels the work before it is raised.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def evaluate(self, type: str, details: Details, **who: str) -> Verdict:
+        """Return what the policy says of an action, and why."""
+        return self.hitl.evaluate(type, details, **who)
+
+    def requires_approval(self, type: str, details: Details, **who: str) -> bool:
+        """True unless the policy allows the action without asking."""
+        return self.hitl.requires_approval(type, details, **who)
+
+    request_approval = _blocking(_Async.request_approval)
+    wait_for_decision = _blocking(_Async.wait_for_decision)
+    wait_for_approval = _blocking(_Async.wait_for_approval)
+    wait_for_outcome = _blocking(_Async.wait_for_outcome)
+    mark_executed = _blocking(_Async.mark_executed)
+    mark_failed = _blocking(_Async.mark_failed)
+    approve = _blocking(_Async.approve)
+    reject = _blocking(_Async.reject)
+    cancel = _blocking(_Async.cancel)
+    comment = _blocking(_Async.comment)
+    resolve = _blocking(_Async.resolve)
+    get = _blocking(_Async.get)
+    check_status = _blocking(_Async.check_status)
+    list_requests = _blocking(_Async.list_requests)
+    history = _blocking(_Async.history)
+    verify = _blocking(_Async.verify)
+    document_path = _blocking(_Async.document_path)
+    archive = _blocking(_Async.archive)
+
+    @contextmanager
+    def execution(self, id: str, *, executor: str | None = None) -> Iterator[Execution]:
+        """Claim an approved request, and record how the block ended."""
+        run = self.hitl.execution(id, executor=executor)
+        self.run(run.claim())
+        try:
+            yield run
+        except BaseException as error:
+            self.run(run.__aexit__(type(error), error, error.__traceback__))
+            raise
+        self.run(run.__aexit__(None, None, None))
+
+    def guard(
+        self, type: str, description: str = "", **options: Any
+    ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+        """Return a decorator for plain functions; see `hitl_vault.Orchestrator.guard`.
+
+        The function runs in a worker thread.
+        """
+        guard = self.hitl.guard(type, description, **options)
+
+        def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+            if inspect.iscoroutinefunction(function):
+                raise TypeError(
+                    "this is the blocking twin; guard async functions with the other one"
+                )
+            gated: Any = guard(function)  # type: ignore[arg-type]
+
+            @functools.wraps(function)
+            def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+                result: _R = self.run(gated(*args, **kwargs))
+                return result
+
+            return call
+
+        return decorate
+
+    def subscribe(self, after: int = 0, *, follow: bool = True) -> Iterator[Any]:
+        """Yield every event after sequence number `after`, then live."""
+        changes = self.hitl.subscribe(after, follow=follow)
+        try:
+            while True:
+                try:
+                    yield self.run(anext(changes))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self.run(changes.aclose())

@@ -1,0 +1,167 @@
+"""Owns the settings: their names, defaults, sources and checks. Read once; never changed later.
+
+Sources, the later wins: the defaults here, `.hitl/config.toml` in the vault, `HITL_*` environment
+variables, overrides in code or on the command line. Durations are seconds or texts such as "1h30m".
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hitl_vault.core.durations import parse_duration
+from hitl_vault.errors import ConfigError, VaultNotFound
+
+STATE_FOLDER = ".hitl"
+_ENVIRONMENT = "HITL_"
+_NOT_SETTINGS = {"HITL_VAULT"}  # says where the vault is, not how it works
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of a vault. Names end in `_s` for seconds."""
+
+    pending_folder: str = "Pending_Approval"
+    approved_folder: str = "Approved"
+    rejected_folder: str = "Rejected"
+    done_folder: str = "Done"
+    policy: str = "Policy.md"
+    settle_s: float = 1.0
+    timeout_s: float = 3600.0
+    use_within_s: float = 86400.0
+    archive_after_s: float = 3600.0
+    rescan_s: float = 2.0
+    missing_after_s: float = 5.0
+    unreadable_after_s: float = 30.0
+    watch: str = "auto"
+
+    def __post_init__(self) -> None:
+        folders = [
+            self.pending_folder,
+            self.approved_folder,
+            self.rejected_folder,
+            self.done_folder,
+        ]
+        if len({folder.casefold() for folder in folders}) != len(folders):
+            raise ConfigError("the four folders of documents must have four different names")
+
+
+_ABOVE_ZERO = {"timeout_s", "use_within_s", "rescan_s"}
+_WATCH = ("auto", "events", "polling")
+
+
+def find_vault(start: Path, named: str | None) -> Path:
+    """Return the vault: the one named, else the nearest parent of `start` with `.hitl/`.
+
+    Raises:
+        VaultNotFound: There is none; the message says how to make one.
+    """
+    if named is not None:
+        root = Path(named).expanduser()
+        if not (root / STATE_FOLDER).is_dir():
+            raise VaultNotFound(f"{root} is not a vault; make it one with: hitl init {root}")
+        return root.resolve()
+    for folder in (start, *start.parents):
+        if (folder / STATE_FOLDER).is_dir():
+            return folder.resolve()
+    raise VaultNotFound(
+        f"no vault here ({start}) or above; name one with --vault or HITL_VAULT, "
+        "or make one with: hitl init vault"
+    )
+
+
+def load_settings(
+    root: Path, environment: Mapping[str, str], overrides: Mapping[str, Any]
+) -> Settings:
+    """Read the settings of the vault at `root`.
+
+    Raises:
+        ConfigError: A key is unknown or its value wrong; the message names both and the source.
+    """
+    values: dict[str, Any] = {}
+    file = root / STATE_FOLDER / "config.toml"
+    for source, found in (
+        (str(file), _from_file(file)),
+        ("the environment", _from_environment(environment)),
+        ("the call", overrides),
+    ):
+        for key, value in found.items():
+            values[key] = _checked(key, value, source)
+    return Settings(**values)
+
+
+def _from_file(file: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> Mapping[str, Any]:
+    return {
+        name.removeprefix(_ENVIRONMENT).lower(): value
+        for name, value in environment.items()
+        if name.startswith(_ENVIRONMENT)
+        and name not in _NOT_SETTINGS
+        and name.removeprefix(_ENVIRONMENT).lower() in _names()
+    }
+
+
+def _names() -> list[str]:
+    return [field.name for field in fields(Settings)]
+
+
+def _checked(key: str, value: Any, source: str) -> Any:
+    if key not in _names():
+        near = difflib.get_close_matches(key, _names(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(_names())}"
+        raise ConfigError(f"{source}: unknown setting {key!r}{hint}")
+    if key.endswith("_s"):
+        return _seconds(key, value, source)
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"{source}: {key} must be a text, not {value!r}")
+    if key == "watch" and value not in _WATCH:
+        raise ConfigError(f"{source}: watch must be one of {', '.join(_WATCH)}, not {value!r}")
+    if key.endswith("_folder") or key == "policy":
+        _check_relative(key, value.split("/"), source)
+    return value
+
+
+def _check_relative(key: str, parts: Iterable[str], source: str) -> None:
+    for part in parts:
+        if part in {"", "..", "."} or part.startswith(".") or "\\" in part or ":" in part:
+            raise ConfigError(
+                f"{source}: {key} must be a plain path inside the vault, without dot folders"
+            )
+
+
+def _seconds(key: str, value: Any, source: str) -> float:
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise ConfigError(f"{source}: {key}: {error}") from error
+    if seconds == 0 and key in _ABOVE_ZERO:
+        raise ConfigError(f"{source}: {key} must be more than 0")
+    return seconds
+
+
+def load_roles(root: Path) -> dict[str, frozenset[str]]:
+    """Return the roles of each reviewer, by name, from `.hitl/reviewers.toml` (none if missing).
+
+    The file's form: one table a person, `[alice]` with `roles = ["finance"]`.
+    """
+    file = root / STATE_FOLDER / "reviewers.toml"
+    found = _from_file(file)
+    roles: dict[str, frozenset[str]] = {}
+    for name, entry in found.items():
+        listed = entry.get("roles", []) if isinstance(entry, dict) else None
+        if not isinstance(listed, list) or not all(isinstance(role, str) for role in listed):
+            raise ConfigError(f'{file}: [{name}] needs roles = ["…"]')
+        roles[name.casefold()] = frozenset(listed)
+    return roles

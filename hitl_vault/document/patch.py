@@ -1,0 +1,184 @@
+"""Owns bringing a note up to its request's state. Never changes a byte that is not the engine's.
+
+The engine owns the values of `status`, `payload_sha256` and `risk`, its own tag, an empty
+`reviewer` or `reason`, the code blocks and labelled lines it wrote, the ticks of an answer that is
+counted, the feedback line, and the lines of Result and Audit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hitl_vault.core.events import Recorded
+from hitl_vault.core.model import Answer, Request, Status
+from hitl_vault.core.voting import UNNAMED
+from hitl_vault.document import render, wording
+from hitl_vault.document.ballot import Answered, Folder, read_ballot
+from hitl_vault.document.feedback import with_feedback
+from hitl_vault.document.frontmatter import quoted, text_of
+from hitl_vault.document.outline import AUDIT, RESULT, Section
+from hitl_vault.document.reading import Document, parse_document
+from hitl_vault.document.render import Renderer
+from hitl_vault.document.restate import restate_action, restate_lines
+from hitl_vault.document.splices import BLANK, Splices
+from hitl_vault.errors import DocumentError
+
+__all__ = ["updated", "with_feedback"]
+
+_OUR_TAGS = frozenset(f"hitl/{status}" for status in Status)
+_OUTCOME = re.compile(r"^Outcome: [^\r\n]*", re.MULTILINE)
+
+
+def updated(
+    data: bytes, request: Request, history: Sequence[Recorded], renderer: Renderer
+) -> bytes:
+    """Return the note brought up to the request's state.
+
+    Args:
+        data: The note as it lies in the vault, whoever edited it.
+        request: The request as it stands.
+        history: Its events in order.
+        renderer: Says how the request would be shown afresh.
+
+    Raises:
+        DocumentError: The note cannot be read or replaced in place, or is about another request.
+
+    Guarantees:
+        Idempotent. An unedited note becomes what `renderer.render` gives for the new state. A
+        pending request's answer is left alone, unless it is counted already or was made for details
+        that are no longer in force.
+    """
+    document = parse_document(data)
+    if document.id != request.id:
+        raise DocumentError(f"the note is about {document.id}, not about {request.id}")
+    splices = Splices(document)
+    decided = request.status is not Status.PENDING
+    blank = not decided and _is_answered_for(document, request)
+    if decided:
+        _close_ballot(splices, request)
+    elif blank:
+        _reset_ballot(splices, request)
+    if request.edited is not None:
+        restate_action(splices, request, blank=blank)
+    if request.edited is not None or request.escalated:
+        fresh = parse_document(renderer.render(request, history).encode())
+        restate_lines(splices, request, fresh)
+    _add_result(splices, request)
+    _add_audit(splices, history)
+    return _made(splices, request, status_set=decided or blank)
+
+
+def _is_answered_for(document: Document, request: Request) -> bool:
+    """True if what the ballot says is done with, and the next answer may be given in it.
+
+    Either the details were changed since, or the ledger holds this very vote and asks for more.
+    """
+    if request.edited is not None and document.payload_sha256 != request.payload_in_force:
+        return True
+    if not request.votes:
+        return False
+    reading = read_ballot(document, request, Folder.OTHER)
+    if not isinstance(reading, Answered):
+        return False
+    name = (reading.reviewer or UNNAMED).casefold()
+    return any(
+        vote.reviewer.casefold() == name
+        and vote.payload_sha256 == request.payload_in_force
+        and (vote.answer is Answer.REJECT) == (reading.answer is Answer.REJECT)
+        for vote in request.votes
+    )
+
+
+def _close_ballot(splices: Splices, request: Request) -> None:
+    _set_status(splices, request)
+    entries = splices.document.entries
+    for key, value in (("reviewer", render.reviewer(request)), ("reason", render.reason(request))):
+        if value and key in entries and text_of(entries[key]) == "":
+            splices.set_property(key, quoted(value, names=True))
+
+
+def _reset_ballot(splices: Splices, request: Request) -> None:
+    _set_status(splices, request)
+    entries = splices.document.entries
+    for key in ("reviewer", "reason"):
+        if key in entries and text_of(entries[key]) != "":
+            splices.set_property(key, '""')
+    for box in splices.document.outline.boxes:
+        if box.mark >= 0:
+            splices.replace(box.mark, box.mark + 1, " ")
+
+
+def _set_status(splices: Splices, request: Request) -> None:
+    if splices.document.status_text != request.status:
+        splices.set_word("status", request.status.value)
+    splices.set_tag(_OUR_TAGS, render.tag(request))
+    for line in splices.document.outline.feedback:
+        splices.replace(line.start, line.end, "")
+
+
+def _add_result(splices: Splices, request: Request) -> None:
+    if request.outcome is None:
+        return
+    document = splices.document
+    lines = render.outcome_lines(request).split("\n")
+    for section in document.outline.sections:
+        known = _OUTCOME.search(document.text, section.heading.end, section.end)
+        if section.title == RESULT and known is not None:
+            if known.group() != lines[0]:
+                splices.replace(known.start(), known.end(), splices.joined(lines))
+            return
+    audit = document.outline.section(AUDIT)
+    at = audit.heading.start if audit is not None else _marker(document)
+    splices.insert(at, *render.result_section(request).split("\n"))
+
+
+def _add_audit(splices: Splices, history: Sequence[Recorded]) -> None:
+    document = splices.document
+    section = document.outline.section(AUDIT)
+    if section is None:
+        if history:
+            splices.insert(_marker(document), f"## {AUDIT}", "", *wording.audit(history), "")
+        return
+    at, missing = _after_known(document, section, history)
+    lines = wording.audit(missing)
+    if len(missing) < len(history):
+        if missing:
+            splices.insert(at, *lines)
+    elif history:
+        above = BLANK.match(document.text, at)
+        at = above.end() if above else at
+        before = [] if above else [""]
+        after = [] if BLANK.match(document.text, at) else [""]
+        splices.insert(at, *before, *lines, *after)
+
+
+def _after_known(
+    document: Document, section: Section, history: Sequence[Recorded]
+) -> tuple[int, Sequence[Recorded]]:
+    """Return where the next audit line goes, and the events that have none."""
+    text, end = document.text, min(section.end, _marker(document))
+    for index in range(len(history) - 1, -1, -1):
+        found = text.find(f"· {wording.mark(history[index])}", section.heading.end, end)
+        if found >= 0:
+            return text.index("\n", found) + 1, history[index + 1 :]
+    return section.heading.end, history
+
+
+def _made(splices: Splices, request: Request, *, status_set: bool) -> bytes:
+    """Make the replacements, and read the note again to be sure of them."""
+    document = splices.document
+    data = document.encode(splices.text())
+    if not splices:
+        return data
+    after = parse_document(data)
+    missed = status_set and "status" in document.entries and after.status_text != request.status
+    if missed or after.entries.keys() != document.entries.keys() or after.id != document.id:
+        raise DocumentError("the properties cannot be replaced where they stand", line=2)
+    return data
+
+
+def _marker(document: Document) -> int:
+    marker = document.outline.marker
+    assert marker is not None
+    return marker.start

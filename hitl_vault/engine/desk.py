@@ -1,0 +1,256 @@
+"""Owns turning hints into votes: looks at notes, waits until they are quiet, hands answers in.
+
+Never decides: the ledger does. Never trusts an event: every hint only means "look again", and a
+full look at the folders runs every `rescan_s` besides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+
+from hitl_vault.core.model import Request, Status
+from hitl_vault.document.ballot import Folder
+from hitl_vault.engine.answers import Answers
+from hitl_vault.engine.display import Display
+from hitl_vault.engine.parts import Parts
+from hitl_vault.engine.policies import Policies
+from hitl_vault.errors import HitlVaultError, StorageError
+from hitl_vault.ports import Found, Hints, Loaded
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 64
+_BALLOTS = frozenset({Folder.PENDING, Folder.APPROVED, Folder.REJECTED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something in the folders that a person should know: a copy, a stranger, a second note."""
+
+    path: str
+    text: str
+
+
+class Desk:
+    """Reads the ballots of one vault."""
+
+    def __init__(self, parts: Parts, display: Display, policies: Policies) -> None:
+        self._parts, self._vault, self._clock = parts, parts.vault, parts.clock
+        self._display, self._policies = display, policies
+        self._answers = Answers(parts, display, policies)
+        self._hinted: set[str] = set()
+        self._due: dict[str, float] = {}
+        self._next_scan = 0.0
+        self._wake = asyncio.Event()
+        self._missing: dict[str, float] = {}
+        self._unsettled: dict[str, tuple[bytes, float]] = {}
+        self._strangers: dict[str, Found] = {}
+        self.notices: dict[str, Notice] = {}
+
+    # hints
+
+    def hint(self, hints: Hints) -> None:
+        """Take hints from the watcher; called on the event loop."""
+        if hints.ledger:
+            self._parts.ledger.hint()
+        if hints.all:
+            self._next_scan = 0.0
+            self._policies.reload()
+        for path in hints.paths:
+            if path == self._parts.policy.name:
+                self._policies.reload()
+            elif self._vault.folder_of(path) is not Folder.OTHER:
+                self._hinted.add(path)
+        if hints.all or self._hinted:
+            self._wake.set()
+
+    def wake(self) -> None:
+        """Something is to be shown: do not wait for the next round."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look whenever there is a reason to, until cancelled."""
+        while True:
+            try:
+                await self.tick()
+            except HitlVaultError as error:
+                _log.error("the desk could not finish a round, it tries again: %s", error)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        if self._hinted:
+            return
+        now = self._clock.monotonic()
+        until = min([self._next_scan, *self._due.values()], default=self._next_scan)
+        try:
+            async with asyncio.timeout(max(0.0, until - now)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def tick(self) -> None:
+        """Do everything that is due now."""
+        self._wake.clear()
+        now = self._clock.monotonic()
+        paths, self._hinted = self._hinted, set()
+        due = {path for path, at in self._due.items() if at <= now}
+        for path in due:
+            del self._due[path]
+        await self._look_at(sorted(paths | due))
+        if now >= self._next_scan:
+            self._next_scan = now + self._parts.options.rescan_s
+            await self._rescan()
+        await self._display.flush()
+
+    async def _look_at(self, paths: list[str]) -> None:
+        for start in range(0, len(paths), _AT_ONCE):
+            await asyncio.gather(*(self._look(path) for path in paths[start : start + _AT_ONCE]))
+
+    # the folders as a whole
+
+    async def _rescan(self) -> None:
+        self._parts.ledger.hint()
+        self._policies.reload()
+        await self._display.catch_up()
+        found = await self._vault.scan()
+        by_id: defaultdict[str, list[Found]] = defaultdict(list)
+        for item in found:
+            id = self._vault.request_id(item.path)
+            if id is None:
+                self._stranger(item)
+            else:
+                by_id[id].append(item)
+        changed: list[str] = []
+        for id, items in by_id.items():
+            known = self._display.known(id)
+            for item in items:
+                same = known is not None and known.path == item.path
+                if len(items) > 1 or not same or known.signature != item.signature:  # type: ignore[union-attr]
+                    changed.append(item.path)
+        self._forget_gone({item.path for item in found})
+        await self._look_at(changed)
+        await self._look_for_missing(set(by_id))
+
+    def _forget_gone(self, present: set[str]) -> None:
+        for path in [path for path in self.notices if path not in present]:
+            del self.notices[path]
+            self._strangers.pop(path, None)
+
+    def _stranger(self, item: Found) -> None:
+        """Report, once, a file that names a request but is not its note: it decides nothing."""
+        if self._strangers.get(item.path) == item:
+            return
+        self._strangers[item.path] = item
+        name = item.path.rpartition("/")[2]
+        for id in self._display.known_ids():
+            if id in name:
+                self._notice(
+                    item.path, f"is a copy of the note of {id}; it is not read as an answer"
+                )
+                return
+
+    def _notice(self, path: str, text: str) -> None:
+        notice = Notice(path=path, text=text)
+        if self.notices.get(path) != notice:
+            self.notices[path] = notice
+            _log.warning("%s %s", path, text)
+
+    async def _look_for_missing(self, present: set[str]) -> None:
+        now = self._clock.monotonic()
+        gone = self._display.waiting - present
+        for id in [id for id in self._missing if id not in gone]:
+            del self._missing[id]
+        for id in gone:
+            since = self._missing.setdefault(id, now)
+            if now - since >= self._parts.options.missing_after_s:
+                del self._missing[id]
+                # an absent file is never an answer: the person gets a new ballot
+                if await self._display.create_again(id):
+                    _log.warning("the note of %s was missing and is written again", id)
+
+    # one note
+
+    async def _look(self, path: str) -> None:
+        try:
+            await self._look_closely(path)
+        except StorageError as error:
+            self._notice(path, f"cannot be read: {error}")
+
+    async def _look_closely(self, path: str) -> None:
+        id = self._vault.request_id(path)
+        if id is None or self._vault.folder_of(path) not in _BALLOTS:
+            return
+        loaded = await self._vault.load(path)
+        if loaded is None:
+            self._unsettled.pop(path, None)
+            return
+        known = self._display.known(id) or (await self._vault.shown([id])).get(id)
+        if known is not None and known.path == path and known.signature == loaded.signature:
+            return
+        request = await self._parts.ledger.get(id)
+        if request is None:
+            self._notice(path, "looks like a document, but the ledger knows no such request")
+            return
+        first = await self._vault.find(id) if known is None else known.path
+        if first is not None and first != path and await self._vault.load(first):
+            await self._two_notes(request, first, path)
+            return
+        other = await self._other_note(id, path)
+        if other is not None:
+            await self._two_notes(request, path, other)
+            return
+        await self._judge(request, path, loaded)
+
+    async def _other_note(self, id: str, path: str) -> str | None:
+        """Return a second note of this request that was noticed and is still there."""
+        for notice in list(self.notices.values()):
+            if notice.path != path and self._vault.request_id(notice.path) == id:
+                if await self._vault.load(notice.path):
+                    return notice.path
+                del self.notices[notice.path]
+        return None
+
+    async def _two_notes(self, request: Request, first: str, second: str) -> None:
+        self._notice(second, f"is a second note of {request.id}, beside {first}; neither is read")
+        if request.status is not Status.PENDING:
+            return
+        present = await self._vault.load(first)
+        if present is not None and self._is_quiet(first, present, request):
+            sentence = (
+                f"Not decided: there are two notes for this request, {first} and {second}. "
+                "Delete one of them; the other then counts."
+            )
+            await self._display.tell(request, first, present, sentence)
+
+    async def _judge(self, request: Request, path: str, loaded: Loaded) -> None:
+        wait_s = await self._answers.look(
+            request,
+            path,
+            self._vault.folder_of(path),
+            loaded,
+            quiet=lambda: self._is_quiet(path, loaded, request),
+            age_s=lambda: self._age(path, loaded),
+        )
+        if wait_s is not None:
+            self._due[path] = self._clock.monotonic() + wait_s
+
+    def _age(self, path: str, loaded: Loaded) -> float:
+        """Return for how long, in seconds of our own looking, the note has had these bytes."""
+        digest, now = hashlib.sha256(loaded.data).digest(), self._clock.monotonic()
+        before, since = self._unsettled.get(path, (b"", now))
+        if before != digest:
+            self._unsettled[path] = (digest, now)
+            return 0.0
+        return now - since
+
+    def _is_quiet(self, path: str, loaded: Loaded, request: Request) -> bool:
+        settle_s = max(self._parts.options.settle_s, request.requirement.settle_s or 0.0)
+        age = self._age(path, loaded)
+        if age >= settle_s:
+            self._unsettled.pop(path, None)
+            return True
+        self._due[path] = self._clock.monotonic() + settle_s - age
+        return False

@@ -1,0 +1,291 @@
+"""Owns bringing notes up to what the ledger says. Never reads an answer from one.
+
+A note is written when its request is made and again once it is decided; in between only a feedback
+line may be added. Whoever commits shows; what a dead process left unshown is caught up by cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from hitl_vault.core.model import Request, Status
+from hitl_vault.document.ballot import Folder
+from hitl_vault.document.patch import updated, with_feedback
+from hitl_vault.engine.parts import Parts
+from hitl_vault.errors import DocumentError, StorageError
+from hitl_vault.ports import Filter, Loaded, Shown, Signature
+
+_log = logging.getLogger(__name__)
+_GRACE_S = 1.5  # how long another process may take to show what it committed
+_TRIES = 5
+_OPEN = frozenset({Status.PENDING, Status.APPROVED, Status.EXECUTING, Status.UNKNOWN})
+
+
+class Display:
+    """The notes of one vault, kept in step with its ledger."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._ledger, self._vault = parts.ledger, parts.vault
+        self._renderer, self._clock, self._options = parts.renderer, parts.clock, parts.options
+        self._shown: dict[str, Shown] = {}
+        self._unsaved: dict[str, Shown] = {}
+        self._finished: dict[str, datetime] = {}
+        self._stale: set[str] = set()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.waiting: set[str] = set()
+
+    async def start(self) -> None:
+        """Read what is shown, and which requests wait."""
+        self._shown = await self._vault.shown()
+        pending = await self._ledger.find(Filter(statuses=frozenset({Status.PENDING})))
+        self.waiting = {request.id for request in pending}
+        for shown in self._shown.values():
+            if (
+                shown.id not in self.waiting
+                and self._vault.folder_of(shown.path) is not Folder.DONE
+            ):
+                request = await self._ledger.get(shown.id)
+                if request is not None and request.status.is_terminal:
+                    self._finished[shown.id] = request.updated_at
+
+    # memory
+
+    def known(self, id: str) -> Shown | None:
+        """Return what this process knows to be shown."""
+        return self._shown.get(id)
+
+    def known_ids(self) -> Iterable[str]:
+        """Return the ids of every request that was shown."""
+        return self._shown.keys()
+
+    def remember(self, shown: Shown) -> None:
+        """Keep what was seen or written; saved with the next flush."""
+        self._shown[shown.id] = self._unsaved[shown.id] = shown
+
+    def seen(self, id: str, path: str, signature: Signature | None) -> None:
+        """Remember that the file in this state needs no further look."""
+        known = self._shown.get(id)
+        if known is None:
+            known = Shown(id=id, path=path, rev=0, signature=None, pristine=False)
+        same = known.pristine and known.signature == signature
+        self.remember(replace(known, path=path, signature=signature, pristine=same))
+
+    # showing
+
+    def show_soon(self, id: str) -> None:
+        """Bring the note up to date with the next flush."""
+        self._stale.add(id)
+
+    async def flush(self) -> None:
+        """Bring every stale note up to date and save what is known."""
+        stale, self._stale = self._stale, set()
+        for id in stale:
+            await self.show(id)
+        if self._unsaved:
+            unsaved, self._unsaved = self._unsaved, {}
+            await self._vault.note_shown(list(unsaved.values()))
+
+    async def show(self, id: str) -> None:
+        """Bring one note up to date now. What cannot be written is logged, never raised: the ledger
+        holds the truth, and the next process tries again.
+        """
+        async with self._locks[id]:
+            try:
+                await self._show(id)
+            except (StorageError, DocumentError) as error:
+                _log.error("the note of %s cannot be written: %s", id, error)
+        if not self._locks[id].locked():
+            self._locks.pop(id, None)
+
+    async def _show(self, id: str) -> None:
+        request = await self._ledger.get(id)
+        if request is None:
+            return
+        self._track(request)
+        known = self._shown.get(id) or (await self._vault.shown([id])).get(id)
+        if known is None:
+            await self._create(request)
+        elif known.rev < request.rev:
+            await self._update(request, known)
+
+    def _track(self, request: Request) -> None:
+        if request.status is Status.PENDING:
+            self.waiting.add(request.id)
+            return
+        self.waiting.discard(request.id)
+        if request.status.is_terminal:
+            self._finished[request.id] = request.updated_at
+
+    async def _render(self, request: Request) -> bytes:
+        history = await self._ledger.history(request.id)
+        return self._renderer.render(request, history).encode()
+
+    async def _create(self, request: Request) -> None:
+        path = self._vault.path_for(request.id)
+        signature = await self._vault.create(path, await self._render(request))
+        if signature is not None:
+            self.remember(_shown(request, path, signature, pristine=True))
+            return
+        # the name is taken: by a process that died before it could remember, or by one still at it
+        found = await self._vault.find(request.id) or path
+        known = Shown(id=request.id, path=found, rev=0, signature=None, pristine=False)
+        self.remember(known)
+        if request.status is not Status.PENDING:
+            await self._update(request, known)
+
+    async def create_again(self, id: str) -> bool:
+        """Write a waiting request's missing note anew; False if it is no longer waiting."""
+        request = await self._ledger.get(id)
+        if request is None or request.status is not Status.PENDING:
+            self.waiting.discard(id)
+            return False
+        path = self._vault.path_for(id)
+        signature = await self._vault.create(path, await self._render(request))
+        if signature is not None:
+            self.remember(_shown(request, path, signature, pristine=True))
+        return signature is not None
+
+    async def written_again(self, request: Request, path: str, present: Loaded) -> bool:
+        """Replace an empty or torn note by a fresh one."""
+        return await self._put(request, path, present, await self._render(request), pristine=True)
+
+    async def _update(self, request: Request, known: Shown) -> None:
+        if request.status is Status.PENDING and request.edited is None:
+            self.remember(replace(known, rev=request.rev))  # between asking and deciding: no write
+            return
+        for _ in range(_TRIES):
+            loaded = await self._vault.load(known.path)
+            if loaded is None:
+                found = await self._vault.find(request.id)
+                if found is None:
+                    self.remember(replace(known, rev=request.rev, signature=None))
+                    return
+                known = replace(known, path=found, pristine=False)
+                continue
+            pristine = known.pristine and known.signature == loaded.signature
+            new = await (self._render(request) if pristine else self._patched(request, loaded))
+            if await self._put(request, known.path, loaded, new, pristine=pristine):
+                return
+        _log.warning("the note of %s keeps changing; it is brought up to date later", request.id)
+        self._stale.add(request.id)
+
+    async def _patched(self, request: Request, loaded: Loaded) -> bytes:
+        history = await self._ledger.history(request.id)
+        try:
+            return updated(loaded.data, request, history, self._renderer)
+        except DocumentError as error:
+            sentence = f"This note can no longer be read ({error.problem}). {standing(request)}"
+            return with_feedback(loaded.data, sentence)
+
+    async def _put(
+        self, request: Request, path: str, present: Loaded, new: bytes, *, pristine: bool
+    ) -> bool:
+        signature: Signature | None = present.signature
+        if new != present.data:
+            signature = await self._vault.replace(path, present.data, new)
+            if signature is None:
+                return False
+        self.remember(_shown(request, path, signature, pristine=pristine))
+        return True
+
+    async def tell(
+        self, request: Request, path: str, present: Loaded, sentence: str, *, late: bool = False
+    ) -> None:
+        """Put one sentence into a note a person wrote into; at most one write for each of theirs.
+
+        With `late`, the note is also brought back to what was decided.
+        """
+        base = await self._patched(request, present) if late else present.data
+        new = with_feedback(base, sentence)
+        signature: Signature | None = present.signature
+        if new != present.data:
+            signature = await self._vault.replace(path, present.data, new)
+            if signature is None:
+                return  # it changed meanwhile: it will be looked at again
+        if late:
+            self.remember(_shown(request, path, signature, pristine=False))
+        else:
+            self.seen(request.id, path, signature)
+
+    # in the background
+
+    async def catch_up(self) -> None:
+        """Show what a process committed and did not live to show."""
+        seq = await self._vault.shown_seq()
+        if seq == 0:
+            await self._show_everything_open()
+            return
+        grace = self._clock.now() - timedelta(seconds=_GRACE_S)
+        ids: set[str] = set()
+        upto = seq
+        async with aclosing(self._ledger.changes(seq, follow=False)) as changes:
+            async for recorded in changes:
+                if recorded.event.at > grace:
+                    break
+                upto = recorded.seq
+                ids.add(recorded.event.request_id)
+        for id, shown in (await self._vault.shown(ids)).items():
+            mine = self._shown.get(id)
+            if mine is None or mine.rev < shown.rev:
+                self._shown[id] = shown
+        for id in ids:
+            await self.show(id)
+        if upto > seq:
+            unsaved, self._unsaved = self._unsaved, {}
+            await self._vault.note_shown(list(unsaved.values()), seq=upto)
+
+    async def _show_everything_open(self) -> None:
+        head = await self._ledger.head()
+        for request in await self._ledger.find(Filter(statuses=_OPEN, oldest_first=True)):
+            await self.show(request.id)
+        if head.seq:
+            await self._vault.note_shown(list(self._unsaved.values()), seq=head.seq)
+
+    async def archive(self, older_than_s: float | None = None) -> int:
+        """Move notes finished this long ago to the Done folder; return how many were moved."""
+        age = self._options.archive_after_s if older_than_s is None else older_than_s
+        before = self._clock.now() - timedelta(seconds=age)
+        moved = 0
+        for id, at in list(self._finished.items()):
+            if at <= before:
+                moved += await self._archive(id, at)
+        return moved
+
+    async def _archive(self, id: str, at: datetime) -> bool:
+        self._finished.pop(id, None)
+        known = self._shown.get(id)
+        if known is None or self._vault.folder_of(known.path) is Folder.DONE:
+            return False
+        to = self._vault.done_path(id, at)
+        signature = await self._vault.move(known.path, to)
+        if signature is None:
+            return False
+        self.remember(replace(known, path=to, signature=signature))
+        del self._shown[id]  # what lies in Done is looked up when it is needed
+        return True
+
+
+def _shown(request: Request, path: str, signature: Signature | None, *, pristine: bool) -> Shown:
+    return Shown(id=request.id, path=path, rev=request.rev, signature=signature, pristine=pristine)
+
+
+def standing(request: Request) -> str:
+    """Return where a decided request stands, as a sentence for the person in front of its note."""
+    at = (request.decided_at or request.updated_at).strftime("%Y-%m-%d %H:%M UTC")
+    match request.status:
+        case Status.PENDING:
+            return "It still waits for an answer."
+        case Status.EXPIRED:
+            return f"It expired at {at}; nothing was run. The agent has to ask again."
+        case Status.CANCELLED:
+            return f"It was cancelled at {at}."
+        case Status.REJECTED:
+            return f"It was rejected at {at}."
+        case _:
+            return f"It was approved at {at} and is {request.status}."

@@ -1,0 +1,140 @@
+"""Owns running what was approved, once. Never retries: a started action is reported, or unknown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from hitl_vault.core import commands as c
+from hitl_vault.core.canonical import payload_sha256, with_details
+from hitl_vault.core.model import Details, Request, Status
+from hitl_vault.engine.parts import Parts
+from hitl_vault.engine.policies import Policies
+from hitl_vault.errors import Denied, InvalidRequest, Refused, RequestNotFound
+from hitl_vault.ports import Receipt
+
+_log = logging.getLogger(__name__)
+_MAX_RESULT_BYTES = 65_536
+_MAX_ERROR_CHARS = 4_000
+
+Submit = Callable[[c.Command], Awaitable[Receipt]]
+
+
+class Execution:
+    """The single right to execute one approved request, as an async context.
+
+    Entering claims (raises `Conflict` if anybody did before, `Refused` if it may not run). Leaving
+    records `executed` with `result`, `failed` if the block raised, `unknown` if it was torn away
+    (cancelled, interrupted, exiting).
+    """
+
+    def __init__(
+        self, parts: Parts, policies: Policies, submit: Submit, id: str, executor: str | None
+    ) -> None:
+        self._parts, self._policies, self._submit = parts, policies, submit
+        self._id, self._executor = id, executor or parts.executor
+        self._request: Request | None = None
+        self.claim_id = f"claim-{parts.token()}"
+        self.result: Any = None
+
+    @property
+    def request(self) -> Request:
+        """The request as claimed."""
+        assert self._request is not None, "use it inside `async with`"
+        return self._request
+
+    @property
+    def details(self) -> Details:
+        """The approved details: the edited ones where a reviewer changed them."""
+        return self.request.details
+
+    async def __aenter__(self) -> Self:
+        if self._request is None:
+            await self.claim()
+        return self
+
+    async def claim(self) -> Request:
+        """Take the claim. The digest of what will run is computed afresh from what will run.
+
+        Raises:
+            Conflict: Somebody claimed it before.
+            Refused: It is not approved.
+            Denied: The policy forbids it now, whatever was approved.
+        """
+        request = await self._parts.ledger.get(self._id)
+        if request is None:
+            raise RequestNotFound(f"there is no request {self._id}")
+        present = with_details(request.action, request.details)
+        denied_by = self._policies.denied_by(present, self._parts.clock.now())
+        claim = c.Claim(
+            id=request.id,
+            claim_id=self.claim_id,
+            executor=self._executor,
+            holder=self._parts.presence.hold(),
+            payload_sha256=payload_sha256(present),
+            denied_by=denied_by,
+        )
+        try:
+            receipt = await self._submit(claim)
+        except Refused as refused:
+            if denied_by:
+                raise Denied(str(refused), request) from refused
+            raise
+        assert receipt.request is not None
+        self._request = receipt.request
+        return receipt.request
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.finish(Status.EXECUTED, result=self.result)
+        elif isinstance(error, Exception):
+            await self.finish(Status.FAILED, error=_described(error))
+        else:
+            await self.finish(Status.UNKNOWN, error=f"interrupted by {type(error).__name__}")
+
+    async def finish(self, status: Status, *, result: Any = None, error: str = "") -> None:
+        """Record how it ended."""
+        await self._submit(
+            c.Finish(
+                id=self._id,
+                claim_id=self.claim_id,
+                status=status,
+                by=self._executor,
+                result=as_json(result),
+                error=error[:_MAX_ERROR_CHARS],
+            )
+        )
+
+
+def _described(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return text.encode(errors="replace").decode()
+
+
+def as_json(result: Any) -> Any:
+    """Return a result as JSON values; what JSON cannot hold becomes its text. Never raises: the
+    action has run, and its end must be recorded whatever it returned.
+    """
+    try:
+        plain = msgspec.json.encode(result, enc_hook=repr)
+    except Exception as error:  # a __repr__ or __str__ of the caller's may raise anything
+        _log.warning("the result cannot be recorded: %s", type(error).__name__)
+        return f"<{type(result).__name__}>"
+    if len(plain) > _MAX_RESULT_BYTES:
+        return f"{plain[:2_000].decode(errors='replace')} … ({len(plain):,} bytes, cut)"
+    return msgspec.json.decode(plain)
+
+
+def check_outcome(status: Status) -> None:
+    """Raise InvalidRequest unless an execution can end so."""
+    if status not in {Status.EXECUTED, Status.FAILED}:
+        raise InvalidRequest(f"an execution ends executed or failed, not {status}")

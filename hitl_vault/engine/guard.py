@@ -1,0 +1,178 @@
+"""Owns the decorator that gates a function: evaluate, ask, wait, claim, run once, record.
+
+The action's details are the function's arguments by name. The function gets the approved ones,
+which a reviewer may have changed. An action that was executed before (same key) is not run again:
+its recorded result is returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from hitl_vault.core.model import Details, Effect, Request, Status
+from hitl_vault.errors import Conflict, Denied, ExecutionFailed, InvalidRequest, OutcomeUnknown
+
+if TYPE_CHECKING:
+    from hitl_vault.engine.orchestrator import Orchestrator
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Guard:
+    """The decorator made by `Orchestrator.guard`.
+
+    `description` and `key` may name arguments in braces: `"Pay {amount} to {to}"`.
+    """
+
+    def __init__(
+        self,
+        hitl: Orchestrator,
+        *,
+        type: str,
+        description: str,
+        key: str | Callable[..., str] | None,
+        who: dict[str, str],
+        timeout: float | str | None,
+        ignore: frozenset[str],
+    ) -> None:
+        self._hitl, self._type, self._description = hitl, type, description
+        self._key, self._who, self._timeout, self._ignore = key, who, timeout, ignore
+
+    def __call__(self, function: Callable[_P, Awaitable[_R]]) -> Callable[_P, Awaitable[_R]]:
+        """Gate an async function; a plain one runs in a thread."""
+        signature = inspect.signature(function)
+        for parameter in signature.parameters.values():
+            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+                raise InvalidRequest(f"{parameter.name} is positional-only; a guard needs its name")
+
+        @functools.wraps(function)
+        async def gated(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            return await self._run(function, signature, bound)
+
+        return gated
+
+    async def _run(
+        self,
+        function: Callable[..., Awaitable[_R]],
+        signature: inspect.Signature,
+        bound: inspect.BoundArguments,
+    ) -> _R:
+        details = _details(signature, bound, self._ignore)
+        verdict = self._hitl.evaluate(self._type, details, **self._who)
+        if verdict.effect is Effect.DENY:
+            raise Denied(f"the policy forbids this: {verdict.reason}")
+        if verdict.effect is Effect.ALLOW:
+            return await _call(function, bound)
+        request = await self._hitl.request_approval(
+            self._type,
+            self._filled(self._description, details) or _fallback(function),
+            details,
+            key=self._key_for(details),
+            timeout=self._timeout,
+            **self._who,
+        )
+        request = await self._hitl.wait_for_approval(request.id)
+        return await self._run_once(function, signature, bound, request)
+
+    async def _run_once(
+        self,
+        function: Callable[..., Awaitable[_R]],
+        signature: inspect.Signature,
+        bound: inspect.BoundArguments,
+        request: Request,
+    ) -> _R:
+        run = self._hitl.execution(request.id)
+        try:
+            await run.claim()
+        except Conflict as conflict:
+            if conflict.current is None or not conflict.current.status.was_approved:
+                raise
+            return await self._outcome(request)  # type: ignore[no-any-return]
+        async with run:
+            _put(signature, bound, run.details, self._ignore)
+            result = await _call(function, bound)
+            run.result = result
+        return result
+
+    async def _outcome(self, request: Request) -> Any:
+        """Return what another run of the same action recorded."""
+        ended = await self._hitl.wait_for_outcome(request.id)
+        if ended.status is Status.EXECUTED:
+            return ended.result
+        if ended.status is Status.FAILED:
+            why = ended.outcome.error if ended.outcome else ""
+            raise ExecutionFailed(f"{ended.id} ran before and failed: {why}")
+        raise OutcomeUnknown(
+            f"{ended.id} was started and its end is not known; see what happened, then record it "
+            f"with: hitl resolve {ended.id}",
+            ended,
+        )
+
+    def _key_for(self, details: Details) -> str | None:
+        if callable(self._key):
+            return self._key(**details)
+        return None if self._key is None else self._filled(self._key, details)
+
+    def _filled(self, template: str, details: Details) -> str:
+        try:
+            return template.format_map(details)
+        except (KeyError, IndexError, AttributeError, ValueError) as error:
+            raise InvalidRequest(
+                f"{template!r} cannot be filled from the arguments: {error}"
+            ) from error
+
+
+def _fallback(function: Callable[..., Any]) -> str:
+    first = (inspect.getdoc(function) or "").partition("\n")[0]
+    return first or getattr(function, "__qualname__", "a guarded function")
+
+
+def _details(
+    signature: inspect.Signature, bound: inspect.BoundArguments, ignore: frozenset[str]
+) -> Details:
+    details: Details = {}
+    for name, value in bound.arguments.items():
+        kind = signature.parameters[name].kind
+        if name in ignore:
+            continue
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            details.update((key, item) for key, item in value.items() if key not in ignore)
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            details[name] = list(value)
+        else:
+            details[name] = value
+    return details
+
+
+def _put(
+    signature: inspect.Signature,
+    bound: inspect.BoundArguments,
+    details: Details,
+    ignore: frozenset[str],
+) -> None:
+    """Put the approved details in place of the arguments."""
+    rest = dict(details)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD and name in rest:
+            value = rest.pop(name)
+            many = parameter.kind is inspect.Parameter.VAR_POSITIONAL
+            bound.arguments[name] = tuple(value) if many else value
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            kept = {k: v for k, v in bound.arguments.get(name, {}).items() if k in ignore}
+            bound.arguments[name] = kept | rest
+
+
+async def _call(function: Callable[..., Awaitable[_R]], bound: inspect.BoundArguments) -> _R:
+    if inspect.iscoroutinefunction(function):
+        return await function(*bound.args, **bound.kwargs)
+    returned: Any = await asyncio.to_thread(function, *bound.args, **bound.kwargs)
+    result: _R = await returned if inspect.isawaitable(returned) else returned
+    return result

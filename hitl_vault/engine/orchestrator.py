@@ -1,0 +1,511 @@
+"""Owns the API an agent author sees: evaluate, ask, wait, execute, answer. Opens nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from hitl_vault.core import commands as c
+from hitl_vault.core import lifecycle
+from hitl_vault.core.canonical import payload_sha256
+from hitl_vault.core.chain import Break, Head
+from hitl_vault.core.events import Recorded
+from hitl_vault.core.model import Answer, Assurance, Details, Effect, Request, Status, Verdict
+from hitl_vault.engine.checks import (
+    MAX_NAME_BYTES,
+    MAX_TEXT_BYTES,
+    action_of,
+    id_of,
+    key_of,
+    seconds_of,
+    text_of,
+)
+from hitl_vault.engine.desk import Desk, Notice
+from hitl_vault.engine.display import Display, standing
+from hitl_vault.engine.edits import propose
+from hitl_vault.engine.execution import Execution, as_json, check_outcome
+from hitl_vault.engine.guard import Guard
+from hitl_vault.engine.parts import Parts
+from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.timers import Timers, mark_if_dead
+from hitl_vault.engine.waiting import Waiting, refusal_of
+from hitl_vault.errors import Conflict, Denied, Refused, RequestNotFound
+from hitl_vault.ports import Capabilities, Filter, Kept, Receipt
+
+_log = logging.getLogger(__name__)
+
+
+class Orchestrator:
+    """The approval desk of one vault; use it as `async with Orchestrator("vault") as hitl:`.
+
+    Guarantees:
+        Nothing runs that was not approved, nothing approved runs twice, nothing asked, answered or
+        done is lost: every method that changes something returns after a durable commit.
+        Any number of processes may use one vault. All methods belong to one event loop.
+    """
+
+    def __init__(self, assemble: Callable[[], Parts]) -> None:
+        self._assemble = assemble
+        self._tasks: list[asyncio.Task[None]] = []
+        self._open: Parts | None = None
+
+    # life
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> None:
+        """Open the vault and start reading its notes.
+
+        Raises:
+            VaultNotFound, ConfigError, StorageError: It cannot be opened.
+        """
+        if self._open is not None:
+            raise RuntimeError("this Orchestrator is open already")
+        parts = self._assemble()
+        self._open = parts
+        self.policies = Policies(parts.policy, parts.options)
+        self._display = Display(parts)
+        self._desk = Desk(parts, self._display, self.policies)
+        self._waiting = Waiting(parts, self._display)
+        self._timers = Timers(parts, self._display.show_soon, self._archive_soon)
+        try:
+            await self._display.start()
+            if parts.watcher is not None:
+                parts.watcher.start(self._desk.hint)
+                self._tasks = [
+                    asyncio.create_task(self._desk.run(), name="hitl-desk"),
+                    asyncio.create_task(self._timers.run(), name="hitl-timers"),
+                ]
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Stop reading notes, show what is not shown yet, and release everything."""
+        parts, self._open = self._open, None
+        if parts is None:
+            return
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if parts.watcher is not None:
+            await parts.watcher.aclose()
+        try:
+            await self._display.flush()
+        finally:
+            await parts.ledger.aclose()
+            await parts.vault.aclose()
+            parts.presence.close()
+
+    @property
+    def _parts(self) -> Parts:
+        if self._open is None:
+            raise RuntimeError("open it first: `async with Orchestrator(...) as hitl:`")
+        return self._open
+
+    # asking
+
+    def evaluate(
+        self,
+        type: str,
+        details: Details,
+        *,
+        requested_by: str = "agent",
+        agent: str = "",
+        run_id: str = "",
+    ) -> Verdict:
+        """Return what the policy says of an action: allow, ask or deny, and why."""
+        action = action_of(type, "", details, requested_by, agent, run_id)
+        return self.policies.evaluate(action, self._parts.clock.now())
+
+    def requires_approval(self, type: str, details: Details, **who: str) -> bool:
+        """True unless the policy allows the action without asking."""
+        return self.evaluate(type, details, **who).effect is not Effect.ALLOW
+
+    async def request_approval(
+        self,
+        type: str,
+        description: str,
+        details: Details,
+        *,
+        requested_by: str = "agent",
+        agent: str = "",
+        run_id: str = "",
+        key: str | None = None,
+        id: str | None = None,
+        timeout: float | str | None = None,
+    ) -> Request:
+        """Ask for approval of exactly this action; its note is in the vault on return.
+
+        Args:
+            type: What kind of action, such as "payment".
+            description: The agent's own words, shown to the reviewer as such.
+            details: Everything the action needs, as a JSON object; the executor gets these back.
+            key: Names the action for ever: the same key with the same content is the same request,
+                in any process, after any restart.
+            id: Your own request id, `[A-Za-z0-9._-]`, at most 120 bytes.
+            timeout: Time to answer, such as "1h" or seconds; a rule's shorter one wins.
+
+        Raises:
+            InvalidRequest: A field cannot be accepted; the message names it.
+            Denied: The policy forbids the action.
+            Conflict: The key or id was used for another action.
+            StorageError: Not stored; nothing was asked.
+
+        Guarantees:
+            Durable on return. Idempotent on `key` and on `id`.
+        """
+        action = action_of(type, description, details, requested_by, agent, run_id)
+        now = self._parts.clock.now()
+        verdict = self.policies.evaluate(action, now, seconds_of(timeout))
+        digest = payload_sha256(action)
+        known = await self._known(id, key)
+        if known is None and verdict.effect is Effect.DENY:
+            raise Denied(f"the policy forbids this: {verdict.reason}")
+        ask = c.Ask(
+            id=id_of(id, now, type, self._parts.token),
+            action=action,
+            payload_sha256=digest,
+            verdict=verdict,
+            key=key_of(key),
+        )
+        receipt = await self._submit(ask, show=False)
+        assert receipt.request is not None
+        await self._display.show(receipt.request.id)
+        return receipt.request
+
+    async def _known(self, id: str | None, key: str | None) -> Request | None:
+        if id is not None and (found := await self._parts.ledger.get(id)):
+            return found
+        return None if key is None else await self._parts.ledger.get_by_key(key)
+
+    # waiting
+
+    async def wait_for_decision(self, id: str, timeout: float | str | None = None) -> Request:
+        """Return the request once it is decided, however it was decided.
+
+        Cancelling the waiter cancels only the waiter. Any process may call it again, any time.
+
+        Raises:
+            WaitTimeout: `timeout` passed first; the request waits on.
+            RequestNotFound: There is no such request.
+        """
+        return await self._waiting.for_decision(id, seconds_of(timeout))
+
+    async def wait_for_approval(self, id: str, timeout: float | str | None = None) -> Request:
+        """Return the request once it is approved; only then.
+
+        Raises:
+            Rejected, Expired, Cancelled: It will not be approved.
+            WaitTimeout: `timeout` passed first; the request waits on.
+            RequestNotFound: There is no such request.
+        """
+        request = await self._waiting.for_decision(id, seconds_of(timeout))
+        if not request.status.was_approved:
+            raise refusal_of(request)
+        return request
+
+    async def wait_for_outcome(self, id: str, timeout: float | str | None = None) -> Request:
+        """Return the request once its execution has ended, or it can no longer be executed."""
+        return await self._waiting.for_outcome(id, seconds_of(timeout))
+
+    # running
+
+    def execution(self, id: str, *, executor: str | None = None) -> Execution:
+        """Return the single right to execute an approved request, as an async context.
+
+        Raises (on entering):
+            Conflict: Somebody claimed it before; it must not run again.
+            Refused: It is not approved, or the policy forbids it now.
+        """
+        return Execution(self._parts, self.policies, self._submit, id, executor)
+
+    def guard(
+        self,
+        type: str,
+        description: str = "",
+        *,
+        key: str | Callable[..., str] | None = None,
+        requested_by: str = "agent",
+        agent: str = "",
+        run_id: str = "",
+        timeout: float | str | None = None,
+        ignore: Iterable[str] = (),
+    ) -> Guard:
+        """Return a decorator: evaluate, ask, wait, claim, run once, record. See `engine.guard`."""
+        return Guard(
+            self,
+            type=type,
+            description=description,
+            key=key,
+            who={"requested_by": requested_by, "agent": agent, "run_id": run_id},
+            timeout=timeout,
+            ignore=frozenset(ignore),
+        )
+
+    async def mark_executed(self, id: str, result: Any = None) -> Request:
+        """Record that an approved request was executed elsewhere: claim and finish it at once."""
+        return await self._mark(id, Status.EXECUTED, result=result)
+
+    async def mark_failed(self, id: str, error: str) -> Request:
+        """Record that executing an approved request failed."""
+        return await self._mark(id, Status.FAILED, error=error)
+
+    async def _mark(
+        self, id: str, status: Status, *, result: Any = None, error: str = ""
+    ) -> Request:
+        request = await self.get(id)
+        if request.status is status and request.result == as_json(result):
+            return request
+        run = self.execution(id)
+        await run.claim()
+        await run.finish(status, result=result, error=error)
+        return await self.get(id)
+
+    # answering
+
+    async def approve(
+        self,
+        id: str,
+        *,
+        reviewer: str,
+        reason: str = "",
+        details: Details | None = None,
+        assurance: Assurance = Assurance.EDITED,
+        channel: str = "api",
+    ) -> Request:
+        """Vote for a request; with `details`, for the action with those details instead.
+
+        Raises:
+            Refused: The vote may not count; the message says why and what to do.
+            Conflict: It is decided otherwise.
+            InvalidRequest: The changed details cannot be accepted.
+        """
+        answer = Answer.APPROVE if details is None else Answer.EDIT
+        return await self._vote(id, answer, reviewer, reason, assurance, channel, details)
+
+    async def reject(
+        self,
+        id: str,
+        *,
+        reviewer: str,
+        reason: str = "",
+        assurance: Assurance = Assurance.EDITED,
+        channel: str = "api",
+    ) -> Request:
+        """Vote against a request. Raises as `approve` does."""
+        return await self._vote(id, Answer.REJECT, reviewer, reason, assurance, channel, None)
+
+    async def _vote(
+        self,
+        id: str,
+        answer: Answer,
+        reviewer: str,
+        reason: str,
+        assurance: Assurance,
+        channel: str,
+        details: Details | None,
+    ) -> Request:
+        request = await self.get(id)
+        edit = None
+        if details is not None:
+            edit = propose(request, details, self.policies, self._parts.clock.now())
+        receipt = await self._submit(
+            c.Vote(
+                id=request.id,
+                reviewer=text_of(reviewer, "reviewer", MAX_NAME_BYTES),
+                answer=answer,
+                payload_sha256=request.payload_in_force,
+                reason=text_of(reason, "reason", MAX_TEXT_BYTES),
+                assurance=assurance,
+                channel=channel,
+                roles=self._parts.roles_of(reviewer),
+                edit=edit,
+            )
+        )
+        return receipt.request or request
+
+    async def cancel(self, id: str, *, by: str = "agent", reason: str = "") -> Request:
+        """Withdraw a request that does not run yet. Raises Conflict once it runs or has ended."""
+        request = await self.get(id)
+        receipt = await self._submit(
+            c.Cancel(id=request.id, by=by, reason=text_of(reason, "reason", MAX_TEXT_BYTES))
+        )
+        return receipt.request or request
+
+    async def comment(self, id: str, text: str, *, author: str = "agent") -> Request:
+        """Add a remark; it decides nothing."""
+        request = await self.get(id)
+        comment_id = f"comment-{self._parts.token()}"
+        receipt = await self._submit(
+            c.Comment(
+                id=request.id,
+                comment_id=comment_id,
+                author=author,
+                text=text_of(text, "text", MAX_TEXT_BYTES),
+            )
+        )
+        return receipt.request or request
+
+    async def resolve(self, id: str, status: Status, *, by: str, reason: str = "") -> Request:
+        """Say, as a person, how an execution with an unknown end really ended."""
+        check_outcome(status)
+        request = await self.get(id)
+        await mark_if_dead(self._parts, request)
+        receipt = await self._submit(
+            c.Resolve(
+                id=request.id,
+                by=by,
+                status=status,
+                reason=text_of(reason, "reason", MAX_TEXT_BYTES),
+            )
+        )
+        return receipt.request or request
+
+    # looking
+
+    async def get(self, id: str) -> Request:
+        """Return one request. Raises RequestNotFound."""
+        request = await self._parts.ledger.get(id)
+        if request is None:
+            raise RequestNotFound(f"there is no request {id!r}")
+        return request
+
+    async def check_status(self, id: str) -> Status:
+        """Return where a request stands now, a passed deadline included."""
+        request = await self.get(id)
+        if lifecycle.is_overdue(request, self._parts.clock.now()):
+            return Status.EXPIRED
+        return request.status
+
+    async def list_requests(
+        self,
+        *,
+        status: Status | str | Iterable[Status] | None = None,
+        type: str | None = None,
+        requested_by: str | None = None,
+        run_id: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Request]:
+        """Return the requests that match, newest first."""
+        statuses = None
+        if status is not None:
+            wanted = [status] if isinstance(status, str) else list(status)
+            statuses = frozenset(Status(word) for word in wanted)
+        return await self._parts.ledger.find(
+            Filter(
+                statuses=statuses,
+                type=type,
+                requested_by=requested_by,
+                run_id=run_id,
+                since=since,
+                limit=limit,
+            )
+        )
+
+    async def history(self, id: str) -> list[Recorded]:
+        """Return what happened to a request, in order."""
+        return await self._parts.ledger.history((await self.get(id)).id)
+
+    def subscribe(self, after: int = 0, *, follow: bool = True) -> AsyncGenerator[Recorded, None]:
+        """Yield every event after sequence number `after`, then live. Store `seq` to go on."""
+        return self._parts.ledger.changes(after, follow=follow)
+
+    async def verify(self) -> Head | Break:
+        """Prove the chain of events; returns its head, or the first event that is wrong."""
+        return await self._parts.ledger.verify()
+
+    async def document_path(self, id: str) -> str | None:
+        """Return where the request's note lies on disk, None if it has none."""
+        known = self._display.known(id)
+        if known is None or await self._parts.vault.load(known.path) is None:
+            found = await self._parts.vault.find(id)
+        else:
+            found = known.path
+        return None if found is None else self._parts.absolute(found)
+
+    def notices(self) -> list[Notice]:
+        """Return what a person should know about the folders: copies, strangers, second notes."""
+        return sorted(self._desk.notices.values(), key=lambda notice: notice.path)
+
+    def watch_health(self) -> str:
+        """Say how changes of notes are seen: by events or by polling, and why."""
+        watcher = self._parts.watcher
+        return "not watching" if watcher is None else watcher.health()
+
+    def capabilities(self) -> Capabilities:
+        """Say what the ledger guarantees."""
+        return self._parts.ledger.capabilities()
+
+    async def archive(self, older_than_s: float | None = None) -> int:
+        """Move notes of finished requests to the Done folder; return how many."""
+        moved = await self._display.archive(older_than_s)
+        await self._display.flush()
+        return moved
+
+    async def settle_overdue(self) -> int:
+        """Record deadlines that have passed and executors that died; return how many changed."""
+        changed = await self._timers.sweep() + await self._timers.find_dead_executors()
+        await self._display.flush()
+        return changed
+
+    async def read_notes(self) -> None:
+        """Look at every note once, as the running desk does all the time."""
+        await self._desk.tick()
+
+    def _archive_soon(self) -> None:
+        task = asyncio.create_task(self._archive_quietly(), name="hitl-archive")
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    async def _archive_quietly(self) -> None:
+        try:
+            await self.archive()
+        except Exception as error:  # archiving is a convenience; the next round tries again
+            _log.warning("notes could not be archived: %s", error)
+
+    async def _submit(self, command: c.Command, *, show: bool = True) -> Receipt:
+        """Submit and raise what was not accepted. A duplicate is as good as accepted."""
+        receipt = await self._parts.ledger.submit(command)
+        if show and receipt.request is not None:
+            await self._shown(receipt.request.id)
+        match receipt.kept:
+            case Kept.ACCEPTED | Kept.DUPLICATE:
+                return receipt
+            case Kept.NOT_FOUND:
+                raise RequestNotFound(receipt.message)
+            case Kept.REFUSED:
+                raise Refused(_sentence(receipt), receipt.request)
+            case Kept.CONFLICT | Kept.STALE:
+                raise Conflict(_sentence(receipt), receipt.request)
+
+    async def _shown(self, id: str) -> None:
+        """Let the running desk show it with its next flush; without one, show it now."""
+        self._display.show_soon(id)
+        if self._tasks:
+            self._desk.wake()
+        else:
+            await self._display.flush()
+
+
+def _sentence(receipt: Receipt) -> str:
+    request = receipt.request
+    if receipt.kept is Kept.CONFLICT and request is not None and request.status.is_terminal:
+        return f"{receipt.message}. {standing(request)}"
+    return receipt.message

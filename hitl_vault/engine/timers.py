@@ -1,0 +1,89 @@
+"""Owns what time alone brings: expiry, reminders, escalation, dead executors. Never judges a time:
+the ledger does, at commit; a timer only makes it visible.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from hitl_vault.core import commands as c
+from hitl_vault.core.lifecycle import next_due
+from hitl_vault.core.model import Request, Status
+from hitl_vault.engine.parts import Parts
+from hitl_vault.errors import HitlVaultError
+from hitl_vault.ports import Filter, Kept
+
+_log = logging.getLogger(__name__)
+_ROUND_S = 1.0
+_SLOW_ROUND_S = 15.0
+_AT_ONCE = 500
+
+
+class Timers:
+    """Runs in every process of a vault; the ledger lets each thing happen once."""
+
+    def __init__(
+        self, parts: Parts, on_change: Callable[[str], None], archive: Callable[[], object]
+    ) -> None:
+        self._parts, self._on_change, self._archive = parts, on_change, archive
+        self._next_slow = 0.0
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            try:
+                await self.tick()
+            except HitlVaultError as error:
+                _log.error("the timers could not finish a round, they try again: %s", error)
+            await self._parts.clock.sleep(_ROUND_S)
+
+    async def tick(self) -> None:
+        """Do everything that is due now."""
+        await self.sweep()
+        now = self._parts.clock.monotonic()
+        if now >= self._next_slow:
+            self._next_slow = now + _SLOW_ROUND_S
+            await self.find_dead_executors()
+            self._archive()
+
+    async def sweep(self) -> int:
+        """Submit what is due; return how many requests changed."""
+        now = self._parts.clock.now()
+        due = Filter(due_before=now + timedelta(microseconds=1), limit=_AT_ONCE, oldest_first=True)
+        changed = 0
+        for request in await self._parts.ledger.find(due):
+            timed = next_due(request)
+            if timed is not None:
+                receipt = await self._parts.ledger.submit(timed[1])
+                if receipt.kept is Kept.ACCEPTED:
+                    changed += 1
+                    self._on_change(request.id)
+        return changed
+
+    async def find_dead_executors(self) -> int:
+        """Mark as unknown what a dead process was executing; return how many."""
+        executing = Filter(statuses=frozenset({Status.EXECUTING}))
+        lost = 0
+        for request in await self._parts.ledger.find(executing):
+            lost += await mark_if_dead(self._parts, request)
+            self._on_change(request.id)
+        return lost
+
+
+async def mark_if_dead(parts: Parts, request: Request) -> bool:
+    """Record the outcome `unknown` if the process that claimed the request is gone."""
+    claim = request.claim
+    if claim is None or parts.presence.is_alive(claim.holder):
+        return False
+    receipt = await parts.ledger.submit(
+        c.Finish(
+            id=request.id,
+            claim_id=claim.claim_id,
+            status=Status.UNKNOWN,
+            by="clock",
+            error=f"{claim.executor} ended without reporting what became of it",
+        )
+    )
+    return receipt.kept is Kept.ACCEPTED

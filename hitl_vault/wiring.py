@@ -1,0 +1,103 @@
+"""Owns putting adapters into the engine: the only module that knows both. Never decides."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hitl_vault.adapters.clock import SystemClock
+from hitl_vault.adapters.ledger.sqlite import SqliteLedger
+from hitl_vault.adapters.policy.file import FilePolicy
+from hitl_vault.adapters.presence.lockfile import LockfilePresence
+from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
+from hitl_vault.adapters.vault.index import DocumentIndex
+from hitl_vault.adapters.vault.templates import load_templates
+from hitl_vault.adapters.watch.supervised import SupervisedWatcher
+from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_roles, load_settings
+from hitl_vault.document.render import Renderer
+from hitl_vault.engine import orchestrator
+from hitl_vault.engine.parts import Options, Parts
+from hitl_vault.ports import Clock
+
+
+class Orchestrator(orchestrator.Orchestrator):
+    """The approval desk of the vault in a folder.
+
+    Args:
+        vault: The folder, made by `hitl init`; None finds it as the command line does.
+        watching: False reads no notes and runs no timers: for a short-lived process.
+        overrides: Any setting by its name, such as `settle_s=0`.
+    """
+
+    def __init__(
+        self,
+        vault: str | os.PathLike[str] | None = None,
+        *,
+        watching: bool = True,
+        clock: Clock | None = None,
+        **overrides: Any,
+    ) -> None:
+        named = os.environ.get("HITL_VAULT") if vault is None else os.fspath(vault)
+        self.root = find_vault(Path.cwd(), named)
+        self.settings = load_settings(self.root, os.environ, overrides)
+        super().__init__(lambda: assemble(self.root, self.settings, watching=watching, clock=clock))
+
+
+def assemble(
+    root: Path, settings: Settings, *, watching: bool = True, clock: Clock | None = None
+) -> Parts:
+    """Open the vault at `root` and return everything the engine needs."""
+    clock = clock or SystemClock()
+    state = root / STATE_FOLDER
+    names = FolderNames(
+        pending=settings.pending_folder,
+        approved=settings.approved_folder,
+        rejected=settings.rejected_folder,
+        done=settings.done_folder,
+    )
+    index = DocumentIndex(state / "documents.db", settings.done_folder)
+    return Parts(
+        ledger=open_ledger(root, clock),
+        vault=FilesystemVault(root, names, index),
+        watcher=SupervisedWatcher(root, mode=settings.watch) if watching else None,  # type: ignore[arg-type]
+        policy=FilePolicy(root / settings.policy, kept=state / "policy.last-good"),
+        presence=LockfilePresence(state / "run"),
+        clock=clock,
+        renderer=Renderer(load_templates(state / "templates")),
+        token=lambda: secrets.token_hex(5),
+        executor=f"{os_user()}@{socket.gethostname()}:{os.getpid()}",
+        options=options_of(settings),
+        roles=load_roles(root),
+        absolute=lambda path: str(root / path),
+    )
+
+
+def open_ledger(root: Path, clock: Clock | None = None) -> SqliteLedger:
+    """Open the ledger of the vault at `root`."""
+    state = root / STATE_FOLDER
+    return SqliteLedger(state / "ledger.db", clock or SystemClock(), bell=state / "bell")
+
+
+def options_of(settings: Settings) -> Options:
+    """Return what the engine needs of the settings."""
+    names = Options.__dataclass_fields__
+    values: Mapping[str, Any] = {name: getattr(settings, name) for name in names}
+    return Options(**values)
+
+
+def os_user() -> str:
+    """Return the name of the user this process runs as, as the system knows it.
+
+    The environment is not asked: anybody can set `USER`.
+    """
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        return getpass.getuser()
