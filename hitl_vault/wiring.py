@@ -64,7 +64,8 @@ def assemble(
     return Parts(
         ledger=open_ledger(root, clock),
         vault=FilesystemVault(root, names, index),
-        watcher=SupervisedWatcher(root, mode=settings.watch) if watching else None,  # type: ignore[arg-type]
+        watcher=SupervisedWatcher(root, mode=settings.watch),  # type: ignore[arg-type]
+        watching=watching,
         policy=FilePolicy(root / settings.policy, kept=state / "policy.last-good"),
         presence=LockfilePresence(state / "run"),
         clock=clock,

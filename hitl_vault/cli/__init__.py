@@ -1,1 +1,16 @@
+"""Owns the command line. Never decides anything: it asks the engine, or reads the ledger.
 
+A module a topic; `app` puts them together. Commands import what they need inside, so that listing
+loads neither an event loop nor a template engine.
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    import sys  # noqa: PLC0415
+
+    from hitl_vault.cli.app import run  # noqa: PLC0415
+
+    sys.exit(run(sys.argv[1:]))

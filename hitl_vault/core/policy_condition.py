@@ -34,7 +34,7 @@ _TYPES = frozenset({"bool", "bytes", "double", "int", "list", "map", "string", "
 _TEXT = re.compile(r"""(?:[rR]?("|')(?:\\.|(?!\1).)*\1)|//[^\n]*""", re.DOTALL)
 _LOADING = threading.Lock()
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,")
-_PATH = re.compile(r"\b(?:details|action)(?:\s*\.\s*[A-Za-z_]\w*)+(?!\s*\(|\w)")
+_PATH = re.compile(r"(?<![\w.])(?:details|action)(?:\s*\.\s*[A-Za-z_]\w*)+(?!\s*\(|\w)")
 
 
 class Program(Protocol):
@@ -136,7 +136,7 @@ def faults_of(condition: Condition) -> list[str]:
     faults += [
         f"`{name}()` is not a function here{_instead(name)}" for name in sorted(names - FUNCTIONS)
     ]
-    read = re.findall(r"\baction\s*\.\s*([A-Za-z_]\w*)(?!\w|\s*\()", code)
+    read = re.findall(r"(?<![\w.])action\s*\.\s*([A-Za-z_]\w*)(?!\w|\s*\()", code)
     for name in sorted(set(read) - set(ACTION_FIELDS)):
         why = "rules cannot read the agent's own prose; " if name == "description" else ""
         faults.append(f"`action.{name}` is unknown; {why}there are {', '.join(ACTION_FIELDS)}")
@@ -246,8 +246,10 @@ def _kind(value: Any) -> str:
 
 def _syntax_error(text: str, message: str) -> str:
     found = re.search(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n]*)", message)
+    if "Recursion limit" in message:
+        return "it is nested too deeply"
     if found is None:
-        return "it is too long or too deeply nested" if len(text) > 100 else "it is not CEL"  # noqa: PLR2004
+        return "it is not CEL"
     line, column, what = found.groups()
     what = re.sub(r" expecting .*", "", what).replace("'<EOF>'", "the end")
     where = f"column {column}" if line == "1" else f"line {line}, column {column}"

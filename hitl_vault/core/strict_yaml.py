@@ -24,7 +24,7 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,999})")  # int() refuses more than 
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
-class YamlProblem(ValueError):  # noqa: N818 - what is wrong with the text, not with us
+class YamlProblem(ValueError):
     """The text is not YAML that we accept. `line` is 1-based within the text."""
 
     def __init__(self, message: str, line: int) -> None:

@@ -1,1 +1,1 @@
-"""Owns the Markdown face of a request: a view and a ballot. Never reads a file, clock or setting."""
+"""Owns the Markdown face of a request: view and ballot. Never reads a file, clock or setting."""

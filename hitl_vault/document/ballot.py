@@ -133,9 +133,9 @@ def _box(document: Document) -> Answer | Unclear | None:
     for box in found.boxes:
         if box.ticked is None:
             return Unclear(
-                sentence=f"The box on line {box.line.number} was changed, so I cannot read it; "
-                "make it as it was, with an x between the brackets to tick it, or write approved or "
-                "rejected in the property status."
+                sentence=f"The box on line {box.line.number} was changed, so I cannot read "
+                "it; make it as it was, with an x between the brackets to tick it, or write "
+                "approved or rejected in the property status."
             )
     ticked = [box for box in found.boxes if box.ticked]
     for box in ticked:
@@ -192,7 +192,8 @@ def _mismatch(document: Document, request: Request) -> str:
     if not shows(document, document.action_fence, request.details):
         return (
             "The JSON under What will run was changed; what this note shows is not what would "
-            f"run, so nothing was decided. Undo that change, or look at it with: hitl show {request.id}"
+            f"run, so nothing was decided. Undo that change, or look at it with: "
+            f"hitl show {request.id}"
         )
     return ""
 
@@ -250,9 +251,8 @@ def _changed_details(
         check_same_shape(request.action.details, details)
         unchanged = same_details(details, request.details)
     except (InvalidRequest, rfc8785.CanonicalizationError) as error:
-        return Unclear(
-            sentence=f"The JSON under Changes cannot be used: {shortened(str(error), limit=160)}"
-        )
+        problem = shortened(str(error), limit=160)
+        return Unclear(sentence=f"The JSON under Changes cannot be used: {problem}")
     if unchanged:
         return Unclear(
             sentence="Nothing was changed under Changes; tick Approve to approve it as it is, or "

@@ -31,7 +31,7 @@ _BACKSLASH = frozenset("\\*~$|#_=")
 _LINE_START = re.compile(r"^(?:(?P<sign>[-+=])|(?P<number>\d{1,12})(?P<stop>[.)]))", re.MULTILINE)
 
 _JSON_ACTIVE = re.compile(
-    r"[<>&`\x7f]|(?<=:):|(?<=\[)\[|(?<=!)\[|(?<=\])\(|(?<=%)%|(?<=\{)\{|(?<=\})\}"
+    r"[<>&`\x7f]|(?<=:):|:(?=//)|(?<=\[)\[|(?<=!)\[|(?<=\])\(|(?<=%)%|(?<=\{)\{|(?<=\})\}"
 )
 
 INVISIBLE = frozenset(

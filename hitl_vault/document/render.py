@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +19,7 @@ from hitl_vault.core.voting import UNNAMED
 from hitl_vault.document import wording
 from hitl_vault.document.ballot import Folder, Untouched, read_ballot, shows
 from hitl_vault.document.frontmatter import KEYS, quoted, word_or_quoted
-from hitl_vault.document.inert import action_json, fence, inert
+from hitl_vault.document.inert import action_json, fence, inert, one_line
 from hitl_vault.document.outline import CHANGES, RESULT
 from hitl_vault.document.reading import (
     MAX_REASON,
@@ -39,6 +40,9 @@ BUILT_IN_SHA256 = "0a557ba176bee74178653ef373bc99c6b20a11ca5445e657fab8948761980
 time, which would take three times as long as rendering; any other template is."""
 
 MAX_RESULT = 20_000
+MAX_VALUE = 200
+
+_LINKING = re.compile(r":(?=//)|\[(?=\[)|\](?=\()")
 
 
 class Renderer:
@@ -107,9 +111,9 @@ def front_matter(request: Request) -> str:
         "status": request.status.value,
         "reviewer": quoted(reviewer(request), names=True),
         "reason": quoted(reason(request), names=True),
-        "action": word_or_quoted(request.action.type),
+        "action": _agent_value(request.action.type),
         "risk": request.verdict.risk.value,
-        "requested_by": word_or_quoted(request.action.requested_by),
+        "requested_by": _agent_value(request.action.requested_by),
         "created": quoted(wording.stamp(request.created_at)),
         "expires": quoted(wording.stamp(request.expires_at)),
         "payload_sha256": quoted(request.payload_in_force),
@@ -117,6 +121,15 @@ def front_matter(request: Request) -> str:
     }
     lines = (f"{key}: {values[key]}" for key in KEYS)
     return "\n".join(("---", *lines, "---"))
+
+
+def _agent_value(text: str) -> str:
+    return word_or_quoted(_unlinked(one_line(text[:MAX_VALUE])))
+
+
+def _unlinked(text: str) -> str:
+    # editors make links of addresses even in the values of properties
+    return _LINKING.sub(r"\g<0> ", text)
 
 
 def tag(request: Request) -> str:
@@ -129,12 +142,14 @@ def reviewer(request: Request) -> str:
     if request.status is Status.PENDING:
         return ""
     names = [name for name in request.reviewers if name != UNNAMED]
-    return clean(", ".join(names), limit=MAX_REVIEWER)
+    return _unlinked(clean(", ".join(names), limit=MAX_REVIEWER))
 
 
 def reason(request: Request) -> str:
     """Return the reason of the decision, "" while the request is pending."""
-    return "" if request.status is Status.PENDING else clean(request.reason, limit=MAX_REASON)
+    if request.status is Status.PENDING:
+        return ""
+    return _unlinked(clean(request.reason, limit=MAX_REASON))
 
 
 def action_block(request: Request) -> str:

@@ -34,9 +34,10 @@ from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.timers import Timers, mark_if_dead
 from hitl_vault.engine.waiting import Waiting, refusal_of
 from hitl_vault.errors import Conflict, Denied, Refused, RequestNotFound
-from hitl_vault.ports import Capabilities, Filter, Kept, Receipt
+from hitl_vault.ports import Capabilities, Filter, Hints, Kept, Receipt
 
 _log = logging.getLogger(__name__)
+_POLL_S = 1.0
 
 
 class Orchestrator:
@@ -84,7 +85,7 @@ class Orchestrator:
         self._timers = Timers(parts, self._display.show_soon, self._archive_soon)
         try:
             await self._display.start()
-            if parts.watcher is not None:
+            if parts.watching:
                 parts.watcher.start(self._desk.hint)
                 self._tasks = [
                     asyncio.create_task(self._desk.run(), name="hitl-desk"),
@@ -103,8 +104,7 @@ class Orchestrator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        if parts.watcher is not None:
-            await parts.watcher.aclose()
+        await parts.watcher.aclose()
         try:
             await self._display.flush()
         finally:
@@ -205,6 +205,7 @@ class Orchestrator:
             WaitTimeout: `timeout` passed first; the request waits on.
             RequestNotFound: There is no such request.
         """
+        self._listen()
         return await self._waiting.for_decision(id, seconds_of(timeout))
 
     async def wait_for_approval(self, id: str, timeout: float | str | None = None) -> Request:
@@ -215,14 +216,31 @@ class Orchestrator:
             WaitTimeout: `timeout` passed first; the request waits on.
             RequestNotFound: There is no such request.
         """
-        request = await self._waiting.for_decision(id, seconds_of(timeout))
+        request = await self.wait_for_decision(id, timeout)
         if not request.status.was_approved:
             raise refusal_of(request)
         return request
 
     async def wait_for_outcome(self, id: str, timeout: float | str | None = None) -> Request:
         """Return the request once its execution has ended, or it can no longer be executed."""
+        self._listen()
         return await self._waiting.for_outcome(id, seconds_of(timeout))
+
+    def _listen(self) -> None:
+        """Somebody waits: hear of other processes' commits, if the desk does not listen anyway."""
+        if not self._tasks:
+            self._parts.watcher.start(self._hear)
+            self._tasks = [asyncio.create_task(self._listen_slowly(), name="hitl-listen")]
+
+    def _hear(self, hints: Hints) -> None:
+        if hints.ledger or hints.all:
+            self._parts.ledger.hint()
+
+    async def _listen_slowly(self) -> None:
+        """The poll behind the watcher, for a bell that was not heard."""
+        while True:
+            await self._parts.clock.sleep(_POLL_S)
+            self._parts.ledger.hint()
 
     # running
 
@@ -425,6 +443,8 @@ class Orchestrator:
 
     def subscribe(self, after: int = 0, *, follow: bool = True) -> AsyncGenerator[Recorded, None]:
         """Yield every event after sequence number `after`, then live. Store `seq` to go on."""
+        if follow:
+            self._listen()
         return self._parts.ledger.changes(after, follow=follow)
 
     async def verify(self) -> Head | Break:
@@ -446,8 +466,7 @@ class Orchestrator:
 
     def watch_health(self) -> str:
         """Say how changes of notes are seen: by events or by polling, and why."""
-        watcher = self._parts.watcher
-        return "not watching" if watcher is None else watcher.health()
+        return self._parts.watcher.health() if self._tasks else "not watching"
 
     def capabilities(self) -> Capabilities:
         """Say what the ledger guarantees."""
@@ -498,7 +517,7 @@ class Orchestrator:
     async def _shown(self, id: str) -> None:
         """Let the running desk show it with its next flush; without one, show it now."""
         self._display.show_soon(id)
-        if self._tasks:
+        if self._parts.watching:
             self._desk.wake()
         else:
             await self._display.flush()

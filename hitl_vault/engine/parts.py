@@ -24,11 +24,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The ports of one vault. Without a watcher the engine reads no ballots and runs no timers."""
+    """The ports of one vault.
+
+    `watching` false: the engine reads no notes and runs no timers, and watches only while somebody
+    waits, for commits of other processes.
+    """
 
     ledger: Ledger
     vault: VaultFolder
-    watcher: Watcher | None
+    watcher: Watcher
+    watching: bool
     policy: PolicySource
     presence: Presence
     clock: Clock

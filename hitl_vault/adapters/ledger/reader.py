@@ -63,6 +63,16 @@ class LedgerReader:
         with self._readable() as connection:
             return rows.events_after(connection, seq, limit)
 
+    def stored_after(self, seq: int, limit: int) -> list[tuple[int, bytes, str]]:
+        """Return (seq, body, hash) of events after `seq`, the bytes exactly as they are hashed."""
+        with self._readable() as connection:
+            return rows.stored_after(connection, seq, limit)
+
+    def neighbours(self, id: str) -> list[str]:
+        """Return the ids next to this one in their order: how much of it is enough to name it."""
+        with self._readable() as connection:
+            return rows.neighbours(connection, id)
+
     def head(self) -> Head:
         """Return the end of the chain."""
         with self._readable() as connection:

@@ -233,6 +233,29 @@ def events_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[R
     return [chain.decode_event(body, hash_) for body, hash_ in found]
 
 
+def stored_after(
+    connection: sqlite3.Connection, seq: int, limit: int
+) -> list[tuple[int, bytes, str]]:
+    """Return (seq, body, hash) of events after `seq` in order, the bytes exactly as stored."""
+    found = connection.execute(
+        "SELECT seq, body, hash FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+    )
+    return [(number, bytes(body), hash_) for number, body, hash_ in found]
+
+
+def neighbours(connection: sqlite3.Connection, id: str) -> list[str]:
+    """Return the ids directly before and after this one in their order, as far as there are any."""
+    near = [
+        connection.execute(
+            "SELECT id FROM requests WHERE id < ? ORDER BY id DESC LIMIT 1", (id,)
+        ).fetchone(),
+        connection.execute(
+            "SELECT id FROM requests WHERE id > ? ORDER BY id ASC LIMIT 1", (id,)
+        ).fetchone(),
+    ]
+    return [row[0] for row in near if row is not None]
+
+
 def verify(connection: sqlite3.Connection, genesis: Head) -> Head | Break:
     """Walk the chain, then compare every request with its newest event; one snapshot of both."""
     connection.execute("BEGIN")

@@ -1,0 +1,196 @@
+"""Owns `approve`, `reject`, `cancel`, `comment` and `resolve`. Never says more of who answered than
+the system proves: an OS user is authenticated, a typed name is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hitl_vault.cli.options import (
+    DetailsOption,
+    IdArgument,
+    IdsArgument,
+    JsonOption,
+    VaultOption,
+    parse_details,
+)
+from hitl_vault.errors import HitlVaultError, InvalidRequest
+
+if TYPE_CHECKING:
+    from hitl_vault.core.model import Details, Request
+    from hitl_vault.wiring import Orchestrator
+
+ReasonOption = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why.")]
+AsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        help="Answer in this name; unless it is your own user name, that proves nothing.",
+        show_default=False,
+    ),
+]
+Answering = Callable[["Orchestrator", str], Awaitable["Request"]]
+
+
+def approve(
+    ids: IdsArgument,
+    reason: ReasonOption = "",
+    details: DetailsOption = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Approve with this value changed."),
+    ] = None,
+    name: AsOption = None,
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Approve requests, as the user you are logged in as."""
+    who = answering_as(name)
+
+    async def answer(hitl: Orchestrator, id: str) -> Request:
+        edited = None
+        if details is not None or change:
+            edited = with_changes((await hitl.get(id)).details, details, change or [])
+        return await hitl.approve(id, reason=reason, details=edited, **who)
+
+    _answer_all(ids, answer, vault, as_json=json)
+
+
+def reject(
+    ids: IdsArgument,
+    reason: ReasonOption = "",
+    name: AsOption = None,
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Reject requests, as the user you are logged in as."""
+    who = answering_as(name)
+    _answer_all(ids, lambda hitl, id: hitl.reject(id, reason=reason, **who), vault, as_json=json)
+
+
+def cancel(
+    ids: IdsArgument,
+    reason: ReasonOption = "",
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Withdraw requests that do not run yet."""
+    by = _user()
+    _answer_all(ids, lambda hitl, id: hitl.cancel(id, by=by, reason=reason), vault, as_json=json)
+
+
+def comment(
+    id: IdArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The remark.")],
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Add a remark to a request; it decides nothing."""
+    author = _user()
+    _answer_all([id], lambda hitl, id: hitl.comment(id, text, author=author), vault, as_json=json)
+
+
+def resolve(
+    id: IdArgument,
+    outcome: Annotated[
+        str, typer.Argument(metavar="executed|failed", help="How the execution really ended.")
+    ],
+    reason: ReasonOption = "",
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say how an execution with an unknown end really ended."""
+    from hitl_vault.core.model import Status
+
+    if outcome not in {"executed", "failed"}:
+        raise InvalidRequest(f"an execution ended executed or failed, not {outcome!r}")
+    by, status = _user(), Status(outcome)
+    _answer_all(
+        [id], lambda hitl, id: hitl.resolve(id, status, by=by, reason=reason), vault, as_json=json
+    )
+
+
+def _user() -> str:
+    from hitl_vault.wiring import os_user
+
+    return os_user()
+
+
+def answering_as(name: str | None) -> dict[str, Any]:
+    """Return who answers and how sure that is, as the engine takes it; say so if it is not."""
+    from hitl_vault.cli.printing import remark, safe
+    from hitl_vault.core.model import Assurance
+
+    user = _user()
+    if name is None or name == user:
+        return {"reviewer": user, "assurance": Assurance.AUTHENTICATED, "channel": "cli"}
+    remark(f"you are {user}; a typed name proves nothing, so it counts as edited: {safe(name)}")
+    return {"reviewer": name, "assurance": Assurance.EDITED, "channel": "cli"}
+
+
+def with_changes(details: Details, whole: str | None, changes: list[str]) -> Details:
+    """Return the details with `--details` and `--set` applied; `a.b=1` reaches inside objects."""
+    from hitl_vault.cli.options import parse_value
+
+    new = dict(details) if whole is None else parse_details(whole, None)
+    for item in changes:
+        path, equals, text = item.partition("=")
+        if not equals:
+            raise InvalidRequest(f"set: {item!r} must be such as amount=1200")
+        first, _, rest = path.partition(".")
+        if path in new or not rest:
+            new[path] = text if isinstance(new.get(path), str) else parse_value(text)
+        elif isinstance(new.get(first), dict):
+            new[first] = with_changes(new[first], None, [f"{rest}={text}"])
+        else:
+            raise InvalidRequest(f"set: there is no {path!r} in the details")
+    return new
+
+
+def _answer_all(ids: list[str], answer: Answering, vault: str | None, *, as_json: bool) -> None:
+    """Do it to each request in turn; what fails does not stop the others."""
+    from hitl_vault.cli import records
+    from hitl_vault.cli.exits import report
+    from hitl_vault.cli.opening import desk, full_ids
+    from hitl_vault.cli.printing import remark
+
+    full = full_ids(vault, ids)
+    answered: list[dict[str, Any]] = []
+
+    async def each() -> int:
+        code = 0
+        async with desk(vault) as hitl:
+            for id in full:
+                try:
+                    request = await answer(hitl, id)
+                except HitlVaultError as error:
+                    if len(full) == 1:
+                        raise
+                    remark(f"{id}:")
+                    code = code or report(error, as_json=False)
+                    answered.append(
+                        {"id": id, "error": {"code": error.code, "message": str(error)}}
+                    )
+                    continue
+                answered.append(records.request_record(request))
+                if not as_json:
+                    _say(request)
+        return code
+
+    code = asyncio.run(each())
+    if as_json:
+        print(records.as_json(answered))
+    if code:
+        raise typer.Exit(code)
+
+
+def _say(request: Request) -> None:
+    from hitl_vault.cli.records import standing
+    from hitl_vault.cli.telling import decision_line
+
+    print(f"{request.id} {decision_line(request, standing(request))}", flush=True)

@@ -1,0 +1,73 @@
+"""Owns the shape of the command line: which commands there are, and in which order. Never runs one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from hitl_vault.cli import answering, asking, exits, reading
+from hitl_vault.errors import HitlVaultError
+
+app = typer.Typer(
+    name="hitl",
+    help="The approval desk between AI agents and people.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from hitl_vault.version import __version__
+
+        print(f"hitl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hitl(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Put an approval desk between AI agents and people: agents ask, people answer in notes."""
+
+
+app.command("list")(reading.list_requests)
+app.command()(reading.show)
+app.command()(asking.request)
+app.command()(asking.wait)
+app.command()(answering.approve)
+app.command()(answering.reject)
+app.command()(answering.cancel)
+app.command()(answering.comment)
+app.command()(answering.resolve)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; return its exit code."""
+    as_json = exits.wants_json(arguments)
+    try:
+        code = app(args=list(arguments), prog_name="hitl", standalone_mode=False)
+        sys.stdout.flush()
+    except HitlVaultError as error:
+        return exits.report(error, as_json=as_json)
+    except (typer.Abort, KeyboardInterrupt):
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        exits.give_up_stdout()
+        return exits.BROKEN_PIPE
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()  # the usage, and what is wrong with it
+        if as_json:
+            exits.print_error("usage", str(error))
+        return exits.USAGE
+    return code if isinstance(code, int) else 0

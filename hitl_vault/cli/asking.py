@@ -1,0 +1,128 @@
+"""Owns `hitl request` and `hitl wait`. Never answers, and never runs anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hitl_vault.cli.options import (
+    DetailOption,
+    DetailsOption,
+    IdArgument,
+    JsonOption,
+    TypeOption,
+    VaultOption,
+    parse_details,
+)
+
+if TYPE_CHECKING:
+    from hitl_vault.core.model import Request
+    from hitl_vault.wiring import Orchestrator
+
+
+def request(
+    type: TypeOption,
+    description: Annotated[
+        str, typer.Option("--description", "-m", metavar="TEXT", help="In the agent's own words.")
+    ] = "",
+    detail: DetailOption = None,
+    details: DetailsOption = None,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who asks.")] = "agent",
+    agent: Annotated[
+        str, typer.Option("--agent", metavar="NAME", help="Which agent acts for them.")
+    ] = "",
+    run: Annotated[str, typer.Option("--run", metavar="RUN", help="Which run it belongs to.")] = "",
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="Names the action: asking again asks once."),
+    ] = None,
+    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Your own id.")] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="TIME", help="Time to answer, such as 30m or 1h."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", "-w", help="Wait for the decision, and exit by it.")
+    ] = False,
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask for approval of an action; print the request's id and where its note lies."""
+    import asyncio
+
+    from hitl_vault.cli.opening import desk
+
+    wanted = parse_details(details, detail)
+
+    async def ask() -> None:
+        async with desk(vault, watching=wait) as hitl:
+            asked = await hitl.request_approval(
+                type,
+                description,
+                wanted,
+                requested_by=by,
+                agent=agent,
+                run_id=run,
+                key=key,
+                id=id,
+                timeout=timeout,
+            )
+            note = await hitl.document_path(asked.id)
+            if not (json and wait):
+                _print_asked(asked, note, as_json=json)
+            if wait:
+                await _wait(hitl, asked.id, None, as_json=json)
+
+    asyncio.run(ask())
+
+
+def _print_asked(asked: Request, note: str | None, *, as_json: bool) -> None:
+    from hitl_vault.cli import records
+    from hitl_vault.cli.printing import is_terminal, remark, safe
+
+    if as_json:
+        print(records.as_json(records.request_record(asked) | {"note": note}))
+        return
+    print(asked.id)
+    print(safe(note or ""), flush=True)
+    if asked.rev > 1:
+        remark(f"it was asked before, and is {records.standing(asked)}")
+    elif is_terminal():
+        remark(f"asked; answer in the note, or with: hitl review {asked.id}")
+
+
+def wait(
+    id: IdArgument,
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="TIME", help="How long to wait; exit 6 afterwards."),
+    ] = None,
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Wait until a request is decided; exit 0 if it is approved, else by the table of exit codes."""
+    import asyncio
+
+    from hitl_vault.cli.opening import desk, full_ids
+
+    (full,) = full_ids(vault, [id])
+
+    async def wait_here() -> None:
+        async with desk(vault, watching=True) as hitl:
+            await _wait(hitl, full, timeout, as_json=json)
+
+    asyncio.run(wait_here())
+
+
+async def _wait(hitl: Orchestrator, id: str, timeout: str | None, *, as_json: bool) -> None:
+    from hitl_vault.cli import records
+    from hitl_vault.cli.progress import waiting
+    from hitl_vault.cli.telling import decision_line
+
+    async with waiting(await hitl.get(id)):
+        decided = await hitl.wait_for_approval(id, timeout)
+    if as_json:
+        print(records.as_json(records.request_record(decided)))
+    else:
+        print(f"{decided.id} {decision_line(decided)}")

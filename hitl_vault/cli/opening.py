@@ -1,0 +1,125 @@
+"""Owns opening the vault a command is about, and finding requests in it by the beginning of an id.
+
+Never loads more than the command needs: `reading` has no event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hitl_vault.adapters.ledger.reader import LedgerReader
+from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
+from hitl_vault.document.inert import one_line
+from hitl_vault.errors import RequestNotFound
+from hitl_vault.ports import Filter
+
+if TYPE_CHECKING:
+    from hitl_vault.core.model import Request
+    from hitl_vault.wiring import Orchestrator
+
+_CANDIDATES = 8
+_SHORTEST = 15  # date and time: what people read out of an id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A vault open for reading."""
+
+    root: Path
+    settings: Settings
+    ledger: LedgerReader
+
+    def one(self, beginning: str) -> Request:
+        """Return the one request whose id is this or begins so.
+
+        Raises:
+            RequestNotFound: None does, or several do; the message lists them.
+        """
+        exact = self.ledger.get(beginning)
+        if exact is not None:
+            return exact
+        found = self.ledger.find(Filter(id_prefix=beginning, limit=_CANDIDATES + 1))
+        if len(found) == 1 and beginning:
+            return found[0]
+        if not found:
+            raise RequestNotFound(f"no request has an id that starts with {beginning!r}")
+        listed = [f"{request.id}  {request.status}" for request in found[:_CANDIDATES]]
+        more = ["…"] if len(found) > _CANDIDATES else []
+        raise RequestNotFound(
+            "\n".join([f"several ids start with {beginning!r}; write more of it:", *listed, *more])
+        )
+
+    def short(self, id: str) -> str:
+        """Return how much of an id is enough to name it."""
+        near = self.ledger.neighbours(id)
+        shared = max((len(os.path.commonprefix([id, other])) for other in near), default=0)
+        return id[: max(_SHORTEST, shared + 1)]
+
+    def note(self, id: str) -> Path | None:
+        """Return where the request's note lies, None if nowhere."""
+        names = self.settings
+        for folder in (
+            names.pending_folder,
+            names.approved_folder,
+            names.rejected_folder,
+            names.done_folder,
+        ):
+            beside = self.root / folder / f"approval_{id}.md"
+            if beside.is_file():
+                return beside
+            for below in (self.root / folder).rglob(beside.name):
+                return below
+        return None
+
+
+@contextmanager
+def reading(vault: str | None) -> Iterator[Opened]:
+    """Open the vault for reading."""
+    root, settings = locate(vault)
+    ledger = LedgerReader(root / STATE_FOLDER / "ledger.db")
+    try:
+        yield Opened(root=root, settings=settings, ledger=ledger)
+    finally:
+        ledger.close()
+
+
+def locate(vault: str | None) -> tuple[Path, Settings]:
+    """Return the vault's folder and its settings."""
+    root = find_vault(Path.cwd(), vault)
+    return root, load_settings(root, os.environ, {})
+
+
+def full_ids(vault: str | None, beginnings: Sequence[str]) -> list[str]:
+    """Return the ids that these are beginnings of."""
+    with reading(vault) as opened:
+        return [opened.one(beginning).id for beginning in beginnings]
+
+
+def desk(vault: str | None, *, watching: bool = False, **overrides: Any) -> Orchestrator:
+    """Return the vault's engine, to be opened with `async with`; what it logs goes to stderr."""
+    from hitl_vault.wiring import Orchestrator  # noqa: PLC0415
+
+    root, _ = locate(vault)
+    log_to(_StderrLines())
+    return Orchestrator(root, watching=watching, **overrides)
+
+
+def log_to(where: logging.Handler) -> None:
+    """Let warnings of the engine go there, and nowhere else."""
+    log = logging.getLogger("hitl_vault")
+    log.handlers[:] = [where]
+    log.propagate = False
+
+
+class _StderrLines(logging.Handler):
+    """Prints warnings as the command line prints its errors."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"hitl: {one_line(record.getMessage())}", file=sys.stderr)

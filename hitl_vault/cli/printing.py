@@ -1,0 +1,163 @@
+"""Owns how the command line looks: tables and colours on a terminal, plain text in a pipe.
+
+Never prints text from elsewhere as it came: `safe` names every character that could act or hide.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
+
+from hitl_vault.document.inert import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+STATUS_STYLES = {
+    "pending": "yellow",
+    "approved": "green",
+    "executing": "cyan",
+    "executed": "green",
+    "rejected": "red",
+    "failed": "red",
+    "unknown": "bold magenta",
+    "expired": "dim",
+    "cancelled": "dim",
+}
+RISK_STYLES = {"low": "dim", "medium": "yellow", "high": "red", "critical": "bold red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text with a style on terminals; `tail` follows it dimmed."""
+
+    text: str
+    style: str = ""
+    tail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column; `wide` ones are shortened where the terminal is narrow."""
+
+    name: str
+    wide: bool = False
+    right: bool = False
+
+
+def safe(text: object, *, limit: int = 2_000) -> str:
+    """Return text fit for a terminal: one line, with control, bidi and invisible characters named."""
+    plain = str(text)
+    return one_line(plain) if len(plain) <= limit else f"{one_line(plain[:limit])}…"
+
+
+def stamp(at: datetime) -> str:
+    """Return a time as people read it."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """True if a person looks at this stream."""
+    return (stream or sys.stdout).isatty()
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """Return rich's view of a stream. No markup is read, nothing is highlighted."""
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(file=stream or sys.stdout, markup=False, highlight=False, emoji=False)
+
+
+def remark(text: str) -> None:
+    """Say something to the person, beside the output."""
+    print(f"hitl: {text}", file=sys.stderr)
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+    """Print rows: a table on a terminal, aligned columns in a pipe."""
+    if is_terminal():
+        console().print(rich_table(columns, rows))
+        return
+    texts = [[cell.text + cell.tail for cell in row] for row in rows]
+    widths = [
+        max([len(column.name), *(len(row[n]) for row in texts)]) for n, column in enumerate(columns)
+    ]
+    for row in [[column.name.upper() for column in columns], *texts]:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Table:
+    """Return the table for a terminal."""
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.name,
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=1 if column.wide else None,
+            min_width=12 if column.wide else None,
+            justify="right" if column.right else "left",
+        )
+    for row in rows:
+        table.add_row(*(rich_text(cell) for cell in row))
+    return table
+
+
+def rich_text(cell: Cell) -> Text:
+    """Return a cell for a terminal; its text is never read as markup."""
+    from rich.text import Text  # noqa: PLC0415
+
+    text = Text(cell.text, style=cell.style)
+    return text.append(cell.tail, style="dim") if cell.tail else text
+
+
+def print_lines(cells: Sequence[Cell]) -> None:
+    """Print one cell a line, coloured on a terminal."""
+    if not is_terminal():
+        for cell in cells:
+            print(cell.text + cell.tail)
+        return
+    out = console()
+    for cell in cells:
+        out.print(rich_text(cell), soft_wrap=True)
+
+
+def print_fields(fields: Sequence[tuple[str, Cell]]) -> None:
+    """Print names and values below each other; long values go on under themselves."""
+    width = max((len(name) for name, _ in fields), default=0)
+    if not is_terminal():
+        for name, cell in fields:
+            print(f"{name.ljust(width)}  {cell.text}{cell.tail}".rstrip())
+        return
+    from rich.table import Table  # noqa: PLC0415
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, cell in fields:
+        grid.add_row(name, rich_text(cell))
+    console().print(grid)
+
+
+def heading(text: str) -> None:
+    """Print the heading of a part, after a blank line."""
+    print()
+    print_lines([Cell(text, "bold")])
+
+
+def status_cell(status: str) -> Cell:
+    """Return a status in its colour."""
+    return Cell(status, STATUS_STYLES.get(status, ""))
+
+
+def risk_cell(risk: str) -> Cell:
+    """Return a risk in its colour."""
+    return Cell(risk, RISK_STYLES.get(risk, ""))

@@ -1,0 +1,86 @@
+"""Owns how requests and events are written as JSON on the command line. Never shortens anything."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hitl_vault.core.lifecycle import is_overdue
+from hitl_vault.core.model import Request, Status
+
+if TYPE_CHECKING:
+    from hitl_vault.core.events import Recorded
+
+
+def standing(request: Request, now: datetime | None = None) -> Status:
+    """Return where a request stands now, a passed deadline included."""
+    overdue = is_overdue(request, now or datetime.now(UTC))
+    return Status.EXPIRED if overdue else request.status
+
+
+def request_record(request: Request) -> dict[str, Any]:
+    """Return a request as JSON values. `details` and `payload_sha256` are those in force."""
+    plain: dict[str, Any] = msgspec.to_builtins(request)
+    action, verdict = plain["action"], plain["verdict"]
+    record = {
+        "id": request.id,
+        "rev": request.rev,
+        "status": standing(request).value,
+        "type": action["type"],
+        "description": action["description"],
+        "details": request.details,
+        "payload_sha256": request.payload_in_force,
+        "requested_by": action["requested_by"],
+        "agent": action["agent"],
+        "run_id": action["run_id"],
+        "key": request.key,
+        "risk": verdict["risk"],
+        "summary": verdict["summary"],
+        "rules": verdict["rules"],
+        "reasons": verdict["reasons"],
+        "requirement": verdict["requirement"],
+        "policy_sha256": verdict["policy_sha256"],
+        "reviewers": list(request.reviewers),
+    }
+    for name in (
+        "created_at",
+        "updated_at",
+        "expires_at",
+        "use_by",
+        "decided_at",
+        "reason",
+        "votes",
+        "edited",
+        "claim",
+        "outcome",
+        "comments",
+        "reminded",
+        "escalated",
+    ):
+        record[name] = plain[name]
+    if request.edited is not None:
+        record["requested_details"] = action["details"]
+    return record
+
+
+def event_record(recorded: Recorded) -> dict[str, Any]:
+    """Return an event as JSON values."""
+    event = recorded.event
+    return {
+        "seq": recorded.seq,
+        "at": msgspec.to_builtins(event.at),
+        "id": event.request_id,
+        "rev": event.rev,
+        "kind": event.kind.value,
+        "actor": event.actor,
+        "data": event.data,
+        "hash": recorded.hash,
+    }
+
+
+def as_json(value: Any, *, indent: int | None = 2) -> str:
+    """Return ASCII JSON: no terminal and no log can be tricked by what it holds."""
+    return json.dumps(value, indent=indent, ensure_ascii=True).replace("\x7f", "\\u007f")

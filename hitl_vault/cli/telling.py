@@ -1,0 +1,139 @@
+"""Owns the sentences about requests and events on a terminal. Never prints; its texts are safe to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from hitl_vault.cli.printing import safe
+from hitl_vault.core.durations import show_duration
+from hitl_vault.core.events import Event, Kind
+from hitl_vault.core.model import Assurance, Request, Requirement, Stage, Status, Vote
+from hitl_vault.core.voting import tally
+
+_ANSWERS = {"approve": "approves", "reject": "rejects", "edit": "approves with changes"}
+
+
+def headline(request: Request) -> str:
+    """Return what an action is, in one line: the policy's summary, else the agent's words."""
+    kind = safe(request.action.type).replace("_", " ")
+    rest = safe(request.verdict.summary or request.action.description, limit=300)
+    return f"{kind}: {rest}" if rest else kind
+
+
+def time_left(request: Request, now: datetime) -> str:
+    """Return how long there is to answer, or since when it is answered."""
+    if request.status is not Status.PENDING:
+        since = request.decided_at or request.updated_at
+        return f"{show_duration((now - since).total_seconds())} ago"
+    left = (request.expires_at - now).total_seconds()
+    return show_duration(left) if left > 0 else "passed"
+
+
+def needed(need: Requirement) -> str:
+    """Return who must approve and how sure we must be."""
+    groups = ", then ".join(_group(stage) for stage in need.stages)
+    sure = {
+        Assurance.EDITED: "an edited note is enough",
+        Assurance.AUTHENTICATED: "authenticated: with hitl approve, not in a note",
+        Assurance.SIGNED: "signed",
+    }[need.assurance]
+    reasons = ", ".join(answer.value for answer in need.require_reason)
+    return f"{groups}; {sure}" + (f"; a reason is required to {reasons}" if reasons else "")
+
+
+def _group(stage: Stage) -> str:
+    if not stage.approvers:
+        return "one person" if stage.quorum == 1 else f"{stage.quorum} different people"
+    names = ", ".join(safe(name) for name in stage.approvers)
+    if stage.quorum == 1 and len(stage.approvers) == 1:
+        return names
+    return f"{'one' if stage.quorum == 1 else stage.quorum} of {names}"
+
+
+def count_so_far(request: Request) -> str:
+    """Return how far the votes of a pending request have come."""
+    count, stages = tally(request), len(request.requirement.stages)
+    stage = f" in stage {count.stage + 1} of {stages}" if stages > 1 else ""
+    return f"{count.approvals} of {count.needed} approvals{stage}"
+
+
+def vote_line(vote: Vote) -> str:
+    """Return one vote as a sentence."""
+    says = _ANSWERS[vote.answer.value]
+    why = f": {safe(vote.reason)}" if vote.reason else ""
+    return f"{safe(vote.reviewer)} {says} ({vote.assurance}, over {safe(vote.channel)}){why}"
+
+
+def decision_line(request: Request, status: Status | None = None) -> str:
+    """Return how a request stands as a sentence, without its id."""
+    status = status or request.status
+    by = ", ".join(safe(name) for name in request.reviewers)
+    why = f": {safe(request.reason)}" if request.reason else ""
+    if status is Status.PENDING:
+        return f"still pending, {count_so_far(request)}"
+    if status in {Status.APPROVED, Status.REJECTED} and by:
+        return f"{status} by {by}{why}"
+    error = request.outcome.error if request.outcome else ""
+    return f"{status}: {safe(error)}" if error else f"{status}{why}"
+
+
+def who(event: Event) -> str:
+    """Return who caused an event; for an unproved answer, what it came over."""
+    if event.kind is Kind.VOTED and event.data.get("assurance") == Assurance.EDITED:
+        channel = safe(event.data.get("channel"))
+        return "the file" if channel == "file" else channel
+    return safe(event.actor) or "nobody named"
+
+
+def what(event: Event) -> str:
+    """Return what an event says happened."""
+    return _FACTS[event.kind](safe(event.actor), event.data)
+
+
+def _because(data: dict[str, Any], key: str = "reason") -> str:
+    text = safe(data.get(key) or "")
+    return f": {text}" if text else ""
+
+
+def _voted(actor: str, data: dict[str, Any]) -> str:
+    says = _ANSWERS.get(str(data.get("answer")), "answers")
+    if data.get("assurance") == Assurance.EDITED:
+        return f"says {actor} {says}{_because(data)}"
+    return f"{says} ({safe(data.get('assurance'))}, over {safe(data.get('channel'))}){_because(data)}"
+
+
+def _changes(data: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{safe(path)} {safe(before, limit=80)} → {safe(after, limit=80)}"
+        for path, before, after in data.get("changes", ())
+    )
+
+
+def _until(data: dict[str, Any]) -> str:
+    text = safe(data.get("use_by") or "")
+    return f", to be started before {text[:19].replace('T', ' ')} UTC" if text else ""
+
+
+_FACTS: dict[Kind, Callable[[str, dict[str, Any]], str]] = {
+    Kind.REQUESTED: lambda _, data: f"asks for {safe(data.get('type') or 'an action')}",
+    Kind.VOTED: _voted,
+    Kind.EDITED: lambda _, data: f"changes the details: {_changes(data)}",
+    Kind.APPROVED: lambda _, data: f"it is approved{_until(data)}",
+    Kind.REJECTED: lambda *_: "it is rejected",
+    Kind.EXPIRED: lambda _, data: f"it expires{_because(data)}",
+    Kind.CANCELLED: lambda _, data: f"cancels it{_because(data)}",
+    Kind.CLAIMED: lambda *_: "starts it",
+    Kind.EXECUTED: lambda *_: "reports success",
+    Kind.FAILED: lambda _, data: f"reports failure{_because(data, 'error')}",
+    Kind.LOST: lambda _, data: f"how it ended is not known{_because(data, 'error')}",
+    Kind.RESOLVED: lambda _, data: (
+        f"resolves it as {safe(data.get('status'))}{_because(data, 'error')}"
+    ),
+    Kind.REMINDED: lambda *_: "reminds",
+    Kind.ESCALATED: lambda _, data: (
+        f"escalates to {', '.join(safe(name) for name in data.get('to', ()))}"
+    ),
+    Kind.COMMENTED: lambda _, data: f"remarks{_because(data, 'text')}",
+}
