@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from dataclasses import replace
+from enum import Enum
 from typing import Any
 
 import rfc8785
@@ -37,9 +38,9 @@ def payload_sha256(action: Action) -> str:
         "run_id": action.run_id,
     }
     try:
-        canonical = rfc8785.dumps(payload)
+        canonical = _canonical(payload)
     except (rfc8785.CanonicalizationError, UnicodeError) as error:
-        raise InvalidRequest(f"details cannot be written as exact JSON: {error}") from error
+        raise InvalidRequest(f"the action cannot be written as exact JSON: {error}") from error
     if len(canonical) > MAX_PAYLOAD_BYTES:
         raise InvalidRequest(
             f"details are {len(canonical):,} bytes as JSON; at most {MAX_PAYLOAD_BYTES:,} are "
@@ -48,13 +49,17 @@ def payload_sha256(action: Action) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
+def _canonical(value: Any) -> bytes:
+    return rfc8785.dumps(value)
+
+
 def with_details(action: Action, details: Details) -> Action:
     """Return the action with other details."""
     return replace(action, details=details)
 
 
 def check_details(details: Any) -> None:
-    """Raise InvalidRequest, naming the field, unless `details` is a JSON object we can hold exactly."""
+    """Raise InvalidRequest, naming the field, unless `details` is an object of exact JSON."""
     if not isinstance(details, dict):
         raise InvalidRequest(f"details must be an object, not {type(details).__name__}")
     _check(details, "details", 0)
@@ -64,30 +69,38 @@ def _check(value: Any, where: str, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise InvalidRequest(f"{where[:80]}…: nested deeper than {MAX_DEPTH} levels")
     match value:
-        case None | bool():
-            pass
-        case str():
-            _check_text(value, where)
-        case int():
-            if abs(value) > _MAX_INTEGER:
-                raise InvalidRequest(
-                    f"{where}: {value} is beyond 2^53-1, which other JSON readers round; "
-                    "pass it as a string"
-                )
-        case float():
-            if not math.isfinite(value):
-                raise InvalidRequest(f"{where}: {value} is not a number JSON can hold")
         case list() | tuple():
             for index, item in enumerate(value):
                 _check(item, f"{where}[{index}]", depth + 1)
         case dict():
             for key, item in value.items():
-                if not isinstance(key, str):
-                    raise InvalidRequest(f"{where}: the key {key!r} is not a text")
-                _check_text(key, f"{where}, key {key!r}")
+                if type(key) is not str:
+                    raise InvalidRequest(f"{where}: the key {str(key)[:80]!r} is not a plain text")
+                _check_text(key, f"{where}, key {key[:80]!r}")
                 _check(item, f"{where}.{key}", depth + 1)
         case _:
-            raise InvalidRequest(f"{where}: {type(value).__name__} is not JSON")
+            _check_plain(value, where)
+
+
+def _check_plain(value: Any, where: str) -> None:
+    if isinstance(value, Enum) and isinstance(value, str | int):
+        value = value.value  # what both writers write
+    if value is None or isinstance(value, bool):
+        return
+    # exact types: the ledger's writer knows no subclass, such as numpy's float64
+    if type(value) is str:
+        _check_text(value, where)
+    elif type(value) is int:
+        if abs(value) > _MAX_INTEGER:
+            raise InvalidRequest(
+                f"{where}: an integer beyond 2^53-1, which other JSON readers round; "
+                "pass it as a string"
+            )
+    elif type(value) is float:
+        if not math.isfinite(value):
+            raise InvalidRequest(f"{where}: {value} is not a number JSON can hold")
+    else:
+        raise InvalidRequest(f"{where}: {type(value).__name__} is not JSON")
 
 
 def _check_text(text: str, where: str) -> None:
@@ -109,6 +122,8 @@ def parse_json_object(text: str) -> Details:
         raise InvalidRequest(
             f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise InvalidRequest(f"not JSON that can be held exactly: {error}") from error
     except RecursionError as error:
         raise InvalidRequest(f"nested deeper than {MAX_DEPTH} levels") from error
     check_details(value)
@@ -162,22 +177,30 @@ def _kind(value: Any) -> str:
 
 
 def changes_between(before: Any, after: Any, path: str = "") -> tuple[Change, ...]:
-    """Return the changed values in the order of `before`, with RFC 6901 paths."""
+    """Return the changed values in the order of `before`, with RFC 6901 paths.
+
+    Empty if and only if both have the same digest. A value that is not there is "".
+    """
     if isinstance(before, dict) and isinstance(after, dict):
         keys = [*before, *(key for key in after if key not in before)]
         return tuple(
             change
             for key in keys
             for change in changes_between(
-                before.get(key),
-                after.get(key),
+                before.get(key, _MISSING),
+                after.get(key, _MISSING),
                 f"{path}/{key.replace('~', '~0').replace('/', '~1')}",
             )
         )
-    if type(before) is type(after) and before == after:
+    if _MISSING not in (before, after) and _canonical(before) == _canonical(after):
         return ()
-    return (Change(path=path or "/", before=_compact(before), after=_compact(after)),)
+    return (Change(path=path, before=_compact(before), after=_compact(after)),)
+
+
+_MISSING: Any = object()
 
 
 def _compact(value: Any) -> str:
+    if value is _MISSING:
+        return ""
     return json.dumps(value, ensure_ascii=True, separators=(", ", ": "))

@@ -1,7 +1,8 @@
-"""Owns how the ledger's records become bytes and how events are chained. Never reads or writes files.
+"""Owns how the ledger's records become bytes and how events are chained. Never opens a file.
 
 The chain: `hash(n) = SHA-256(hash(n-1) || LF || body(n))`, hexadecimal, where `body(n)` is the
-stored JSON text of event n, its `seq` included, and `hash(0) = SHA-256("hitl-vault:chain:1:" || vault id)`.
+stored JSON text of event n, its `seq` included, and
+`hash(0) = SHA-256("hitl-vault:chain:1:" || vault id)`.
 The stored bytes themselves are hashed, so checking needs no canonical form and no library.
 """
 

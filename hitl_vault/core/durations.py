@@ -1,4 +1,4 @@
-"""Owns how durations are written: `90`, `"90s"`, `"45m"`, `"1h30m"`, `"2d"`, `"1w"`. Never rounds."""
+"""Owns how durations are written: `90`, `"90s"`, `"45m"`, `"1h30m"`, `"1w"`. Never guesses."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ def parse_duration(value: Any) -> float:
     """
     seconds = _seconds(value)
     if seconds is None or not math.isfinite(seconds) or not 0 <= seconds <= MAX_S:
-        raise ValueError(f"{value!r} is not a duration; write 30s, 45m, 1h30m, 2d or seconds")
+        raise ValueError(f"{_shown(value)} is not a duration; write 30s, 45m, 1h30m, 2d or seconds")
     return seconds
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:80]
+    except ValueError:  # an integer of thousands of digits
+        return "this number"
 
 
 def _seconds(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value)
+        return float(value) if abs(value) <= MAX_S else None
     if not isinstance(value, str):
         return None
     text = value.strip().lower()

@@ -1,4 +1,4 @@
-"""Owns the facts: what happened to a request, in the past tense. Never changes after it is written."""
+"""Owns the facts: what happened to a request, in the past tense. Never changes a written one."""
 
 from __future__ import annotations
 

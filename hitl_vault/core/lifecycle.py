@@ -13,7 +13,16 @@ from typing import Any, assert_never
 from hitl_vault.core import commands as c
 from hitl_vault.core import voting
 from hitl_vault.core.events import Event, Kind
-from hitl_vault.core.model import Claim, Comment, Outcome, Request, Status
+from hitl_vault.core.model import (
+    Answer,
+    Claim,
+    Comment,
+    Effect,
+    Outcome,
+    Request,
+    Status,
+    is_valid_id,
+)
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.APPROVED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED}),
@@ -55,8 +64,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """The command is not accepted. `step`, where present, is to be committed all the same: a
-    deadline that had passed before the command came."""
+    """The command is not accepted.
+
+    `step`, where present, is committed all the same: a deadline passed before the command came.
+    """
 
     why: Why
     message: str
@@ -85,9 +96,8 @@ def apply(request: Request | None, command: c.Command, now: datetime) -> Step | 
     if is_overdue(request, now) and not isinstance(command, c.Comment):
         step = _expired(request, now)
         refusal = _judge(step.request, command, now)
-        if isinstance(refusal, Refusal):
-            return replace(refusal, step=step)
-        return refusal
+        assert isinstance(refusal, Refusal), "nothing but a remark follows an expiry"
+        return replace(refusal, step=step)
     return _judge(request, command, now)
 
 
@@ -182,6 +192,11 @@ def _refused(message: str) -> Refusal:
 
 def _ask(request: Request | None, ask: c.Ask, now: datetime) -> Step | Refusal:
     if request is not None:
+        if ask.key is not None and request.key != ask.key:
+            return Refusal(
+                why=Why.CONFLICT,
+                message=f"the id {request.id} was used without the key {ask.key!r}",
+            )
         if request.payload_sha256 == ask.payload_sha256:
             return _duplicate(f"{request.id} was asked before")
         same = (
@@ -192,6 +207,14 @@ def _ask(request: Request | None, ask: c.Ask, now: datetime) -> Step | Refusal:
             message=f"{same} was used for another action; use a new one for a new action",
         )
     need = ask.verdict.requirement
+    if not is_valid_id(ask.id):
+        return _refused(f"{ask.id[:120]!r} cannot be an id")
+    if ask.verdict.effect is Effect.DENY:
+        return _refused(f"the policy forbids this: {ask.verdict.reason}")
+    if not voting.is_sound(need):
+        return _refused(
+            "the policy's requirement cannot be met: no stage, quorum or time to answer"
+        )
     new = Request(
         id=ask.id,
         rev=1,
@@ -221,16 +244,21 @@ def _vote(request: Request, vote: c.Vote, now: datetime) -> Step | Refusal:
         if voting.agrees(request, vote):
             return _duplicate(f"{request.id} is already {request.status}")
         return _conflict(request)
+    if voting.is_repeat(request, vote):
+        spent = voting.spent_stage(request, vote.reviewer)
+        if spent is not None and vote.answer is not Answer.REJECT:
+            return _duplicate(
+                f"{vote.reviewer} approved in stage {spent + 1}; somebody else must now"
+            )
+        return _duplicate(f"{vote.reviewer} already answered {vote.answer}")
     if vote.payload_sha256 != request.payload_in_force:
         return Refusal(
             why=Why.STALE,
-            message="the details were changed since they were shown; read them again and answer then",
+            message="the details were changed since they were shown; read them again, then answer",
         )
     objection = voting.objection(request, vote)
     if objection:
         return _refused(objection)
-    if voting.is_repeat(request, vote):
-        return _duplicate(f"{vote.reviewer} already answered {vote.answer}")
     changes = voting.count(request, vote, now)
     counted: Request = replace(request, **changes)
     cast = counted.votes[-1]
@@ -250,7 +278,11 @@ def _vote(request: Request, vote: c.Vote, now: datetime) -> Step | Refusal:
             (
                 Kind.EDITED,
                 vote.reviewer,
-                {"payload_sha256": vote.edit.payload_sha256, "changes": edits},
+                {
+                    "payload_sha256": vote.edit.payload_sha256,
+                    "changes": edits,
+                    "expires_at": counted.expires_at.isoformat(),
+                },
             )
         )
     verdict = voting.tally(counted).decided

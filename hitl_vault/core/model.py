@@ -1,6 +1,6 @@
 """Owns the values of the domain: what an action, a request, a vote and an outcome are. Never acts.
 
-Every value is immutable. Times are aware UTC datetimes (`_at`, `use_by`), durations are seconds (`_s`).
+Every value is immutable. Times are aware UTC datetimes (`_at`, `use_by`), durations seconds (`_s`).
 """
 
 from __future__ import annotations
@@ -289,8 +289,8 @@ def make_id(at: datetime, slug: str, token: str) -> str:
 def is_valid_id(text: str) -> bool:
     """True for `[A-Za-z0-9._-]`, at most 120 bytes, no leading or trailing dot, no `..`."""
     return (
-        len(text.encode()) <= MAX_ID_BYTES
-        and _ID.fullmatch(text) is not None
+        len(text) <= MAX_ID_BYTES
+        and _ID.fullmatch(text) is not None  # ASCII only, so that characters are bytes
         and not text.endswith(".")
         and ".." not in text
     )

@@ -114,13 +114,13 @@ def parse_cases(text: str | bytes, name: str) -> list[Case]:
     try:
         plain = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         root = strict_yaml.compose_mapping(plain, max_chars=len(plain))
+        keys = notes.known_keys(root, ("cases",), "a file of cases")
+        items = values.read_list(keys.get("cases", root), "cases", "- name: …", notes) or []
+        cases = [case for item in items if (case := _read_case(item, notes)) is not None]
     except UnicodeDecodeError as error:
         raise PolicyError("not UTF-8; save the file as UTF-8", file=name) from error
     except strict_yaml.YamlProblem as error:
         raise PolicyError(error.problem, file=name, line=error.line) from error
-    keys = notes.known_keys(root, ("cases",), "a file of cases")
-    items = values.read_list(keys.get("cases", root), "cases", "- name: …", notes) or []
-    cases = [case for item in items if (case := _read_case(item, notes)) is not None]
     for problem in sorted(notes.problems, key=lambda problem: problem.line):
         if problem.severity is Severity.ERROR:
             raise PolicyError(problem.message, file=name, line=problem.line)

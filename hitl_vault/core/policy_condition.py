@@ -32,6 +32,7 @@ FUNCTIONS = frozenset(
 MAX_CHARS = 4096  # the evaluator overflows its stack, and ends the process, on far longer chains
 _TYPES = frozenset({"bool", "bytes", "double", "int", "list", "map", "string", "type", "uint"})
 _TEXT = re.compile(r"""(?:[rR]?("|')(?:\\.|(?!\1).)*\1)|//[^\n]*""", re.DOTALL)
+_MISSING = object()
 _LOADING = threading.Lock()
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _PATH = re.compile(r"(?<![\w.])(?:details|action)(?:\s*\.\s*[A-Za-z_]\w*)+(?!\s*\(|\w)")
@@ -213,9 +214,9 @@ def _misfit(text: str, details: Details) -> str:
     for path in dict.fromkeys(_paths(text)):
         value: Any = details
         for step in path.split(".")[1:]:
-            value = value.get(step) if isinstance(value, dict) else None
+            value = value.get(step, _MISSING) if isinstance(value, dict) else _MISSING
         if path.startswith("details."):
-            kinds.append(f"{path} is {_kind(value)}")
+            kinds.append(f"{path} is {'missing' if value is _MISSING else _kind(value)}")
     if not kinds:
         return "a value is of another kind than the condition expects"
     return f"a value is of another kind than the condition expects ({', '.join(kinds)})"

@@ -12,7 +12,7 @@ from functools import reduce
 from itertools import pairwise
 
 from hitl_vault.core.model import Answer, Assurance, Escalation, Requirement, Stage
-from hitl_vault.core.voting import stricter_requirement
+from hitl_vault.core.voting import person, stricter_requirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,31 +86,36 @@ def _or(value: float | None, otherwise: float) -> float:
     return otherwise if value is None else value
 
 
+def folded(group: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a group of approvers as votes compare it, whatever the spelling of its names."""
+    return tuple(person(name) for name in group)
+
+
 def _merge_stages(plans: list[tuple[Stage, ...]]) -> tuple[Stage, ...]:
     """Return stages that meet every plan: each group once, with its largest quorum, in order.
 
     As many people must approve in all as the most demanding plan asks for; where the named groups
     come to fewer, anyone may be the rest, in a last stage.
     """
-    quorums: dict[tuple[str, ...], int] = {}
+    merged: dict[tuple[str, ...], Stage] = {}
     for stage in (stage for plan in plans for stage in plan if stage.approvers):
-        quorums[stage.approvers] = max(stage.quorum, quorums.get(stage.approvers, 1))
+        known = merged.setdefault(folded(stage.approvers), stage)
+        merged[folded(stage.approvers)] = Stage(
+            approvers=min(known.approvers, stage.approvers),
+            quorum=max(known.quorum, stage.quorum),
+        )
     depths = _depths(plans)
-    named = tuple(
-        Stage(approvers=group, quorum=quorums[group])
-        for group in sorted(quorums, key=lambda group: (depths[group], group))
-    )
+    named = [merged[group] for group in sorted(merged, key=lambda group: (depths[group], group))]
     people = max((sum(stage.quorum for stage in plan) for plan in plans), default=1)
-    missing = people - sum(quorums.values())
-    return (*named, Stage(quorum=missing)) if missing > 0 else named
+    missing = people - sum(stage.quorum for stage in named)
+    return (*named, Stage(quorum=missing)) if missing > 0 else tuple(named)
 
 
 def _depths(plans: list[tuple[Stage, ...]]) -> dict[tuple[str, ...], int]:
     """Return how many groups must have gone before each group, by every plan's order."""
-    depths = {stage.approvers: 0 for plan in plans for stage in plan}
-    pairs = {
-        (before.approvers, after.approvers) for plan in plans for before, after in pairwise(plan)
-    }
+    orders = [[folded(stage.approvers) for stage in plan] for plan in plans]
+    depths = {group: 0 for order in orders for group in order}
+    pairs = {pair for order in orders for pair in pairwise(order)}
     for _ in depths:  # as often as there are groups: ends even where two plans disagree
         known = dict(depths)
         for before, after in pairs:

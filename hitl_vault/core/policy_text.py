@@ -109,14 +109,13 @@ class _Found:
         notes = Notes(first_line=block.line)
         try:
             root = strict_yaml.compose_mapping(block.text, max_chars=len(block.text))
+            keys = notes.known_keys(root, _TOP_KEYS, "a policy")
+            if "default" in keys:
+                self._read_default(keys["default"], notes)
+            if "rules" in keys:
+                self._read_rules(keys["rules"], notes)
         except strict_yaml.YamlProblem as problem:
-            self.problems.append(_yaml_problem(problem, block))
-            return
-        keys = notes.known_keys(root, _TOP_KEYS, "a policy")
-        if "default" in keys:
-            self._read_default(keys["default"], notes)
-        if "rules" in keys:
-            self._read_rules(keys["rules"], notes)
+            notes.problems.append(_yaml_problem(problem, block))
         self.problems += notes.problems
 
     def _read_default(self, node: yaml.Node, notes: Notes) -> None:

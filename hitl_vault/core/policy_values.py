@@ -17,7 +17,9 @@ from hitl_vault.core.durations import parse_duration
 from hitl_vault.core.model import Answer, Escalation, Stage
 from hitl_vault.core.policy_blocks import Problem, Severity
 from hitl_vault.core.policy_condition import Condition, compile_condition, faults_of
+from hitl_vault.core.policy_merging import folded
 from hitl_vault.core.policy_rules import PLACEHOLDER
+from hitl_vault.core.voting import person
 
 MAX_QUORUM = 100
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -128,9 +130,11 @@ def read_names(node: yaml.Node, key: str, notes: Notes) -> tuple[str, ...] | Non
     names: dict[str, str] = {}
     for item in items:
         name = read_text(item, f"{key}: each name", notes)
-        if name is not None:
-            names.setdefault(name.casefold(), name)
-    return tuple(names[folded] for folded in sorted(names))
+        if name is not None and person(name):
+            names.setdefault(person(name), name)
+        elif name is not None:
+            notes.error(item, f"`{key}`: this name holds nothing that can be seen")
+    return tuple(names[plain] for plain in sorted(names))
 
 
 def read_answers(node: yaml.Node, key: str, notes: Notes) -> tuple[Answer, ...] | None:
@@ -194,7 +198,7 @@ def read_stages(node: yaml.Node, key: str, notes: Notes) -> tuple[Stage, ...]:
         stage = read_stage(notes.known_keys(item, ("approvers", "quorum"), "a stage"), notes)
         if not stage.approvers:
             notes.error(item, "a stage needs `approvers`; without stages, `quorum` alone is enough")
-        elif any(stage.approvers == before.approvers for before in stages):
+        elif any(folded(stage.approvers) == folded(before.approvers) for before in stages):
             notes.error(item, "two stages have the same approvers; raise the `quorum` of one")
         stages.append(stage)
     return tuple(stages)

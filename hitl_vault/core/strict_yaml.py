@@ -22,6 +22,13 @@ MAX_CHARS = 65_536
 _MAX_DEPTH = 32
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,999})")  # int() refuses more than 4300 digits
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_STEPS = {
+    yaml.MappingStartEvent: 1,
+    yaml.SequenceStartEvent: 1,
+    yaml.MappingEndEvent: -1,
+    yaml.SequenceEndEvent: -1,
+}
+_MAX_DIGITS = 400  # no float has more; Python refuses to read integers of thousands
 
 
 class YamlProblem(ValueError):
@@ -41,14 +48,16 @@ def compose_mapping(text: str, *, max_chars: int = MAX_CHARS) -> yaml.MappingNod
     if len(text) > max_chars:
         raise YamlProblem(f"longer than {max_chars:,} characters", 1)
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=_Loader):
-            _refuse_event(event)
+            depth += _STEPS.get(type(event), 0)
+            _refuse_event(event, depth)
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
         raise YamlProblem(error.problem or "not YAML", line) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         if isinstance(error, YamlProblem):
             raise
         raise YamlProblem(f"not YAML: {error}", 1) from error
@@ -57,12 +66,14 @@ def compose_mapping(text: str, *, max_chars: int = MAX_CHARS) -> yaml.MappingNod
         return yaml.MappingNode("tag:yaml.org,2002:map", [], mark, mark)
     if not isinstance(root, yaml.MappingNode):
         raise YamlProblem("not a list of `key: value` lines", root.start_mark.line + 1)
-    _refuse_node(root, 0)
+    _refuse_node(root)
     return root
 
 
-def _refuse_event(event: Any) -> None:
+def _refuse_event(event: Any, depth: int) -> None:
     line = event.start_mark.line + 1
+    if depth > _MAX_DEPTH:  # found before composing, whose recursion in C would end the process
+        raise YamlProblem(f"nested deeper than {_MAX_DEPTH} levels", line)
     if isinstance(event, yaml.AliasEvent):
         raise YamlProblem(f"an alias (*{event.anchor}) is not accepted", line)
     if getattr(event, "anchor", None) is not None:
@@ -71,12 +82,10 @@ def _refuse_event(event: Any) -> None:
         raise YamlProblem(f"a tag ({event.tag}) is not accepted", line)
 
 
-def _refuse_node(node: yaml.Node, depth: int) -> None:
-    if depth > _MAX_DEPTH:
-        raise YamlProblem(f"nested deeper than {_MAX_DEPTH} levels", node.start_mark.line + 1)
+def _refuse_node(node: yaml.Node) -> None:
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_node(item, depth + 1)
+            _refuse_node(item)
     elif isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
@@ -90,7 +99,7 @@ def _refuse_node(node: yaml.Node, depth: int) -> None:
                     f"`{key.value}` stands twice (first on line {seen[key.value]})", line
                 )
             seen[key.value] = line
-            _refuse_node(value, depth + 1)
+            _refuse_node(value)
 
 
 def entries(node: yaml.MappingNode) -> dict[str, yaml.Node]:
@@ -120,6 +129,8 @@ def value_of(node: yaml.Node) -> Any:
         return None
     if text.lower() in {"true", "false"}:
         return text.lower() == "true"
+    if len(text) > _MAX_DIGITS and _FLOAT.fullmatch(text):
+        raise YamlProblem("a number of too many digits", line_of(node))
     if _INTEGER.fullmatch(text):
         return int(text)
     if _FLOAT.fullmatch(text):

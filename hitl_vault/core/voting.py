@@ -2,17 +2,19 @@
 
 The rules: one vote per reviewer and the last one counts; stages open in order and one person
 approves in one stage only; nobody answers their own request; a rejection ends it, unless the rule
-says `veto: false`, where as many rejections as the stage's quorum end it; votes for details that
-are no longer in force do not count.
+says `veto: false`, where as many rejections as the stage's quorum end it; votes given before the
+details were changed do not count, even if the same details come back.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from hitl_vault.core import commands as c
+from hitl_vault.core.durations import MAX_S
 from hitl_vault.core.model import (
     Answer,
     Edited,
@@ -30,7 +32,9 @@ from hitl_vault.core.model import (
 UNNAMED = "unnamed"
 """The reviewer of an answer nobody put a name to."""
 
-_PROPOSAL = -1  # the stage of an edit by somebody whose approval does not count for it
+_NO_STAGE = -1  # the stage of a vote that does not count: from before an edit, or too weak for it
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,11 @@ class Tally:
 def tally(request: Request) -> Tally:
     """Count the votes that are for the payload in force."""
     need = request.requirement
-    valid = [vote for vote in request.votes if vote.payload_sha256 == request.payload_in_force]
+    valid = [
+        vote
+        for vote in request.votes
+        if vote.payload_sha256 == request.payload_in_force and vote.stage != _NO_STAGE
+    ]
     rejections = [vote for vote in valid if vote.answer is Answer.REJECT]
     last = len(need.stages) - 1
     for number, stage in enumerate(need.stages):
@@ -85,27 +93,54 @@ def agrees(request: Request, vote: c.Vote) -> bool:
 
 def is_repeat(request: Request, vote: c.Vote) -> bool:
     """True if this reviewer's vote in force already says exactly this."""
+    known = _vote_of(request, vote.reviewer)
+    if known is None or known.assurance.rank < vote.assurance.rank:
+        return False
+    if vote.edit is not None and request.edited is not None:
+        return (
+            known.answer is vote.answer
+            and vote.edit.payload_sha256 == request.payload_in_force
+            and person(request.edited.by) == person(vote.reviewer)
+        )
     if vote.edit is not None:
-        return False  # an edit changes the payload in force, so it is never a repeat
-    return any(
-        known.reviewer.casefold() == vote.reviewer.casefold()
-        and known.payload_sha256 == vote.payload_sha256
+        return False
+    return (
+        known.payload_sha256 == vote.payload_sha256
         and (known.answer is Answer.REJECT) == (vote.answer is Answer.REJECT)
-        and known.stage != _PROPOSAL
-        and known.assurance.rank >= vote.assurance.rank
-        for known in request.votes
+        and known.stage != _NO_STAGE
+    )
+
+
+def person(name: str) -> str:
+    """Return what all spellings of a name share, whatever the case, width, spaces and marks."""
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join("".join(ch for ch in plain if unicodedata.category(ch) != "Cf").split())
+
+
+def _vote_of(request: Request, reviewer: str) -> Vote | None:
+    name = person(reviewer)
+    return next((known for known in request.votes if person(known.reviewer) == name), None)
+
+
+def is_sound(need: Requirement) -> bool:
+    """True if a count under this requirement can be made and ends."""
+    times = (
+        *(need.timeout_s, need.use_within_s, *need.remind_s),
+        *(rung.after_s for rung in need.escalate),
+    )
+    return (
+        bool(need.stages)
+        and all(stage.quorum >= 1 for stage in need.stages)
+        and all(0 <= seconds <= MAX_S for seconds in times)
     )
 
 
 def objection(request: Request, vote: c.Vote) -> str:
     """Return why the vote may not be counted, as a sentence for the reviewer; "" if it may."""
     need = request.requirement
-    if not vote.reviewer.strip():
+    if not person(vote.reviewer):
         return "an answer needs a reviewer"
-    if vote.reviewer.casefold() in {
-        request.action.requested_by.casefold(),
-        request.action.agent.casefold(),
-    }:
+    if person(vote.reviewer) in {person(request.action.requested_by), person(request.action.agent)}:
         return f"{vote.reviewer} asked for this and cannot answer it; somebody else must"
     if vote.answer not in need.answers:
         allowed = ", ".join(answer.value for answer in need.answers)
@@ -115,9 +150,9 @@ def objection(request: Request, vote: c.Vote) -> str:
             f"this rule asks for an answer that is {need.assurance}, and this one is only "
             f"{vote.assurance}; answer {_HOW[need.assurance.value]}"
         )
-    if vote.answer in need.require_reason and not vote.reason.strip():
+    if _lacks_reason(need, vote):
         return f"a reason is required to {vote.answer}"
-    if vote.reviewer == UNNAMED and _names_matter(need):
+    if _lacks_name(need, vote):
         return "put your name with the answer: this rule counts who answered"
     return _edit_objection(request, vote) or _stage_objection(request, vote)
 
@@ -128,18 +163,26 @@ _HOW = {
 }
 
 
-def _names_matter(need: Requirement) -> bool:
+def _lacks_reason(need: Requirement, vote: c.Vote) -> bool:
+    as_approval = vote.answer is Answer.EDIT and Answer.APPROVE in need.require_reason
+    return (as_approval or vote.answer in need.require_reason) and not vote.reason.strip()
+
+
+def _lacks_name(need: Requirement, vote: c.Vote) -> bool:
     first, *more = need.stages
-    return bool(more) or first.quorum > 1 or bool(first.approvers)
+    names_matter = bool(more) or first.quorum > 1 or bool(first.approvers)
+    return names_matter and person(vote.reviewer) == UNNAMED
 
 
 def _edit_objection(request: Request, vote: c.Vote) -> str:
     if vote.answer is not Answer.EDIT:
-        return ""
-    if vote.edit is None or not vote.edit.changes:
+        return "" if vote.edit is None else f"changed details cannot come with '{vote.answer}'"
+    if vote.edit is None or vote.edit.payload_sha256 == request.payload_in_force:
         return "nothing was changed; approve it as it is, or change a value"
-    if vote.edit.payload_sha256 == request.payload_in_force:
-        return "nothing was changed; approve it as it is, or change a value"
+    if not vote.edit.changes:
+        return "these are the details as first asked for; reject the change, or change a value"
+    if not is_sound(vote.edit.verdict.requirement):
+        return "the policy's requirement for the changed action cannot be met"
     if vote.edit.verdict.effect is Effect.DENY:
         return f"the policy forbids the changed action: {vote.edit.verdict.reason}"
     return ""
@@ -147,21 +190,14 @@ def _edit_objection(request: Request, vote: c.Vote) -> str:
 
 def _stage_objection(request: Request, vote: c.Vote) -> str:
     need = request.requirement
-    mine = next(
-        (known for known in request.votes if known.reviewer.casefold() == vote.reviewer.casefold()),
-        None,
-    )
     open_stage = tally(request).stage
-    spent = (
-        mine is not None
-        and mine.payload_sha256 == vote.payload_sha256
-        and mine.answer is not Answer.REJECT
-        and 0 <= mine.stage < open_stage
-    )
-    if vote.answer is Answer.REJECT and (spent or any(may_answer(s, vote) for s in need.stages)):
+    spent = spent_stage(request, vote.reviewer)
+    if vote.answer is Answer.REJECT and (
+        spent is not None or any(may_answer(stage, vote) for stage in need.stages)
+    ):
         return ""
-    if spent:
-        return f"{vote.reviewer} approved in stage {mine.stage + 1} already; somebody else must now"  # type: ignore[union-attr]
+    if spent is not None:
+        return f"{vote.reviewer} approved in stage {spent + 1} already; somebody else must now"
     if may_answer(need.stages[open_stage], vote):
         return ""
     wanted = ", ".join(need.stages[open_stage].approvers)
@@ -171,24 +207,39 @@ def _stage_objection(request: Request, vote: c.Vote) -> str:
     return f"{vote.reviewer} may not answer {step}; it waits for {wanted}"
 
 
+def spent_stage(request: Request, reviewer: str) -> int | None:
+    """Return the closed stage this person's approval stands in, None if there is none."""
+    known = _vote_of(request, reviewer)
+    if known is None or known.answer is Answer.REJECT:
+        return None
+    return known.stage if _NO_STAGE < known.stage < tally(request).stage else None
+
+
 def may_answer(stage: Stage, vote: c.Vote) -> bool:
     """True if the stage is open to anyone, or names the reviewer or one of their roles."""
     if not stage.approvers:
         return True
-    names = {name.casefold() for name in stage.approvers}
-    return vote.reviewer.casefold() in names or bool(
-        names & {role.casefold() for role in vote.roles}
+    return not {person(name) for name in stage.approvers}.isdisjoint(
+        {person(vote.reviewer), *map(person, vote.roles)}
     )
 
 
 def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
-    """Return the changed fields of the request after the vote: votes, and on an edit the details."""
+    """Return the changed fields of the request after the vote.
+
+    An edit changes the details, the requirement that both the old and the new details must meet,
+    and the deadline if that requirement's is sooner. It approves only where it satisfies that
+    requirement; and every vote from before stops counting, since its stage was of the old one.
+    """
     changes: dict[str, Any] = {}
     payload, stage = vote.payload_sha256, tally(request).stage
+    others = [known for known in request.votes if person(known.reviewer) != person(vote.reviewer)]
     if vote.edit is not None:
         payload = vote.edit.payload_sha256
-        verdict = stricter(request.verdict, vote.edit.verdict)
+        verdict = _judged_again(request, vote.edit.verdict)
+        need = verdict.requirement
         changes["verdict"] = verdict
+        changes["expires_at"] = min(request.expires_at, now + timedelta(seconds=need.timeout_s))
         changes["edited"] = Edited(
             details=vote.edit.details,
             payload_sha256=payload,
@@ -196,7 +247,8 @@ def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
             at=now,
             changes=vote.edit.changes,
         )
-        stage = 0 if may_answer(verdict.requirement.stages[0], vote) else _PROPOSAL
+        stage = 0 if _satisfies(need, vote) else _NO_STAGE
+        others = [replace(known, stage=_NO_STAGE) for known in others]
     cast = Vote(
         reviewer=vote.reviewer,
         answer=vote.answer,
@@ -208,9 +260,38 @@ def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
         stage=stage,
         proof=vote.proof,
     )
-    others = (v for v in request.votes if v.reviewer.casefold() != vote.reviewer.casefold())
     changes["votes"] = (*others, cast)
     return changes
+
+
+def _satisfies(need: Requirement, vote: c.Vote) -> bool:
+    return (
+        vote.assurance.rank >= need.assurance.rank
+        and may_answer(need.stages[0], vote)
+        and not _lacks_reason(need, vote)
+        and not _lacks_name(need, vote)
+    )
+
+
+def _judged_again(request: Request, fresh: Verdict) -> Verdict:
+    """Return the verdict after an edit; what was reminded and escalated before stays so."""
+    verdict, need = stricter(request.verdict, fresh), request.requirement
+    if fresh.effect is Effect.ALLOW:  # it asks for nothing; its requirement is only a default
+        return replace(verdict, requirement=need)
+    new = fresh.requirement
+    for rung in need.escalate[: request.escalated]:
+        new = widened(new, rung)
+    new = stricter_requirement(need, new)
+    new = replace(
+        new,
+        remind_s=_onward(need.remind_s[: request.reminded], new.remind_s),
+        escalate=_onward(need.escalate[: request.escalated], new.escalate),
+    )
+    return replace(verdict, requirement=new)
+
+
+def _onward(past: tuple[_T, ...], every: tuple[_T, ...]) -> tuple[_T, ...]:
+    return (*past, *(item for item in every if item not in past))
 
 
 def widened(need: Requirement, rung: Escalation) -> Requirement:
@@ -259,17 +340,19 @@ def stricter_requirement(one: Requirement, two: Requirement) -> Requirement:
 
 
 def _merge_stages(one: tuple[Stage, ...], two: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """Keep each distinct group of approvers once, with the larger quorum; anyone is the weakest."""
-    merged: dict[tuple[str, ...], Stage] = {}
-    for stage in (*one, *two):
-        known = merged.get(stage.approvers)
-        if known is None or known.quorum < stage.quorum:
-            merged[stage.approvers] = stage
-    anyone = merged.pop((), None)
-    if anyone is None:
-        return tuple(merged.values())
-    named = sum(stage.quorum for stage in merged.values())
-    if named >= anyone.quorum:
-        return tuple(merged.values())
-    # named groups first, then as many more people as the open group asked for beyond them
-    return (*merged.values(), replace(anyone, quorum=anyone.quorum - named))
+    """Keep each named group once, with as many people as the plan that asks for more of it.
+
+    As many people must approve in all as the larger plan asks for; where the named groups come to
+    fewer, anyone may be the rest, in a last stage.
+    """
+    if one == two:
+        return one
+    groups: dict[tuple[str, ...], int] = {}
+    for plan in (one, two):
+        for group in dict.fromkeys(stage.approvers for stage in plan if stage.approvers):
+            people = sum(stage.quorum for stage in plan if stage.approvers == group)
+            groups[group] = max(people, groups.get(group, 0))
+    named = tuple(Stage(approvers=group, quorum=quorum) for group, quorum in groups.items())
+    largest = max(sum(stage.quorum for stage in plan) for plan in (one, two))
+    missing = largest - sum(groups.values())
+    return (*named, Stage(quorum=missing)) if missing > 0 else named

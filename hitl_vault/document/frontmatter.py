@@ -164,8 +164,8 @@ def text_of(entry: Entry | None) -> str | None:
         node = node.value[0]
     if not isinstance(node, yaml.ScalarNode):
         return None
-    typed: str = node.value
-    if node.style is None and typed.lower() in {"", "~", "null"}:
+    typed: str = node.value.rstrip("\n")
+    if not node.style and typed.lower() in {"", "~", "null"}:
         return ""
     return typed
 

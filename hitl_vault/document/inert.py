@@ -16,7 +16,6 @@ from hitl_vault.core.model import Details
 
 _NEWLINES = re.compile(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _BLANK_LINES = re.compile(r"\n{3,}")
-_UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
 
 _SCHEMES = "javascript|vbscript|data|file|obsidian|mailto|tel|sms|vscode"
 _ACTIVE = re.compile(
@@ -52,6 +51,7 @@ INVISIBLE = frozenset(
 )
 """Letters, marks and symbols that show nothing, though Unicode calls them printable."""
 
+_MAX_INDENTED = 100_000  # deep lists would grow sixtyfold by their indentation alone
 _MAX_MARKS = 3  # accents on one letter; more of them paint over the lines above and below
 
 
@@ -93,7 +93,10 @@ def action_json(details: Details) -> str:
     Guarantees:
         `json.loads` gives back exactly the input. No line starts with three backticks or tildes.
     """
-    return _JSON_ACTIVE.sub(_escape_json, json.dumps(details, ensure_ascii=True, indent=2))
+    shown = json.dumps(details, ensure_ascii=True, indent=2)
+    if len(shown) > _MAX_INDENTED:
+        shown = json.dumps(details, ensure_ascii=True, indent=0)
+    return _JSON_ACTIVE.sub(_escape_json, shown)
 
 
 def fence(language: str, body: str) -> str:

@@ -17,7 +17,7 @@ from hitl_vault.document.outline import CHANGES, DECIDE, WILL_RUN, Fence, Outlin
 from hitl_vault.document.words import clean
 from hitl_vault.errors import DocumentError
 
-MAX_BYTES = 2_000_000
+MAX_BYTES = 8_000_000
 """Larger files are not read: the largest action in JSON, shown twice, is far below."""
 
 MAX_REVIEWER, MAX_REASON = 120, 2_000

@@ -219,6 +219,13 @@ def _because(data: dict[str, Any], key: str = "reason") -> str:
     return f": {text}" if text else ""
 
 
+def _until(data: dict[str, Any]) -> str:
+    try:
+        return f"; it may be started until {_time(datetime.fromisoformat(data['use_by']))}"
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
 def _text(data: dict[str, Any], key: str) -> str:
     return inert_line(str(data.get(key) or ""))
 
@@ -227,7 +234,7 @@ _FACTS: dict[Kind, Callable[[str, dict[str, Any]], tuple[str, str]]] = {
     Kind.REQUESTED: lambda who, _: (who, "asked"),
     Kind.VOTED: _vote,
     Kind.EDITED: lambda _, data: ("ledger", f"the details were changed: {_changes(data)}"),
-    Kind.APPROVED: lambda _, data: ("ledger", f"approved; start before {_text(data, 'use_by')}"),
+    Kind.APPROVED: lambda _, data: ("ledger", f"approved{_until(data)}"),
     Kind.REJECTED: lambda *_: ("ledger", "rejected"),
     Kind.EXPIRED: lambda _, data: ("ledger", f"expired{_because(data)}"),
     Kind.CANCELLED: lambda who, data: (who, f"cancelled{_because(data)}"),

@@ -6,6 +6,7 @@ asks. Both are logged as errors and shown by `problem`.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from datetime import datetime
 
@@ -35,9 +36,13 @@ class Policies:
         kept = self._source.load_last_good()
         if kept is not None:
             try:
-                return parse_policy(kept, name=self._source.name)
+                policy = parse_policy(kept, name=self._source.name)
             except PolicyError as error:
                 _log.error("the last good policy cannot be read either: %s", error)
+            else:
+                _log.error("the last good policy stays in force")
+                return policy
+        _log.error("everything asks until the policy can be read")
         return ask_everything(self._source.name, str(self.problem))
 
     def _loaded(self) -> Policy:
@@ -50,14 +55,19 @@ class Policies:
         self.problem = None
         return policy
 
+    def _is_unchanged(self, text: bytes) -> bool:
+        return self.problem is None and hashlib.sha256(text).hexdigest() == self.current.sha256
+
     def _complain(self, error: PolicyError) -> None:
         if str(error) != str(self.problem):
-            _log.error("the policy cannot be used, the last good one stays in force: %s", error)
+            _log.error("the policy cannot be used: %s", error)
         self.problem = error
 
     def reload(self) -> None:
         """Read the policy again; keep the one in force if that fails."""
         try:
+            if self._is_unchanged(self._source.load()):
+                return
             policy = self._loaded()
         except PolicyError as error:
             self._complain(error)

@@ -23,23 +23,69 @@ from hitl_vault.document.inert import action_json, inert, inert_line
 from hitl_vault.document.patch import updated, with_feedback
 from hitl_vault.document.reading import parse_document
 from hitl_vault.document.words import APPROVE_WORDS, clean, read_status
+from hitl_vault.errors import DocumentError
 
 few = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 pieces = st.sampled_from(
     [
-        "<%", "%>", "[[", "]]", "![", "](", "::", "%%", "```", "~~~", "---", "\n", "\r\n", "\r",
-        "- [x] Approve ^approve", "## Decide", "status: approved", "`$=", "<img src=x>", "&lt;",
-        "https://", "\u202e", "\u200b", "\ufeff", "\u2028", "\x85", "\x00", "😀", "{{", "}}", "\\",
-        "%% hitl:end x %%", "> [!warning]", "#tag", "==", "$$", "|", "1. ", "- ", "\t", '"', "'",
-        "obsidian://open?x", "javascript:x", "www.x.y", "^approve", "\ud800" if False else "é",
+        "<%",
+        "%>",
+        "[[",
+        "]]",
+        "![",
+        "](",
+        "::",
+        "%%",
+        "```",
+        "~~~",
+        "---",
+        "\n",
+        "\r\n",
+        "\r",
+        "- [x] Approve ^approve",
+        "## Decide",
+        "status: approved",
+        "`$=",
+        "<img src=x>",
+        "&lt;",
+        "https://",
+        "\u202e",
+        "\u200b",
+        "\ufeff",
+        "\u2028",
+        "\x85",
+        "\x00",
+        "😀",
+        "{{",
+        "}}",
+        "\\",
+        "%% hitl:end x %%",
+        "> [!warning]",
+        "#tag",
+        "==",
+        "$$",
+        "|",
+        "1. ",
+        "- ",
+        "\t",
+        '"',
+        "'",
+        "obsidian://open?x",
+        "javascript:x",
+        "www.x.y",
+        "^approve",
+        "é",
     ]
 )
 texts = st.lists(st.one_of(pieces, st.text(max_size=12)), max_size=12).map("".join)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
@@ -103,8 +149,15 @@ def test_a_note_is_a_note_whatever_the_agent_sends(type, description, by, detail
     run = run.encode("utf-8", "ignore").decode()
     details = json.loads(json.dumps(details).encode("utf-8", "ignore"))
     case = ask(
-        details, type=type, description=description, requested_by=by, run_id=run, agent=run,
-        reasons=(reason,), rules=(reason,), summary=reason,
+        details,
+        type=type,
+        description=description,
+        requested_by=by,
+        run_id=run,
+        agent=run,
+        reasons=(reason,),
+        rules=(reason,),
+        summary=reason,
     )
     text = CHECKED.render(case.request, case.history)
     assert text == case.text
@@ -118,8 +171,12 @@ def test_a_note_is_a_note_whatever_the_agent_sends(type, description, by, detail
     assert text.count("%%") == 2
     assert len(re.findall(r"^ {0,3}[-*+] \[", text, re.M)) == 3
     assert [line for line in text.split("\n") if line.startswith("#")][1:] == [
-        "## What will run", "## Why you are asked", "## Decide", "### Changes",
-        "## The agent says", "## Audit",
+        "## What will run",
+        "## Why you are asked",
+        "## Decide",
+        "### Changes",
+        "## The agent says",
+        "## Audit",
     ]
 
 
@@ -136,12 +193,16 @@ REQUIREMENTS = [
 def journeys(draw):
     """A request and the states it goes through, however far it gets."""
     case = ask(
-        draw(st.just(DETAILS) | objects.map(lambda o: json.loads(json.dumps(o).encode("utf-8", "ignore")))),
-        description=draw(texts), summary=draw(st.just("") | texts),
+        draw(
+            st.just(DETAILS)
+            | objects.map(lambda o: json.loads(json.dumps(o).encode("utf-8", "ignore")))
+        ),
+        description=draw(texts),
+        summary=draw(st.just("") | texts),
         **draw(st.sampled_from(REQUIREMENTS)),
     )
     cases = [case]
-    for step in draw(st.lists(st.sampled_from("verxcm"), max_size=4)) + [draw(st.sampled_from("afukq"))]:
+    for step in draw(XX:
         after = _after(case, step)
         if after is not None:
             cases.append(after)
@@ -218,17 +279,19 @@ def test_bytes_of_people_survive(name, data):
     assert shown.count(REMARK) == 1
     assert "# a comment\nmine: [1, 'two'] # kept\n" in shown
     assert shown.endswith("\nBelow the end.\n")
-    assert shown.replace(f"{REMARK}\n\n", "").replace("# a comment\nmine: [1, 'two'] # kept\n", "") == (
-        case.text + "\nBelow the end.\n"
-    )
+    assert shown.replace(f"{REMARK}\n\n", "").replace(
+        "# a comment\nmine: [1, 'two'] # kept\n", ""
+    ) == (case.text + "\nBelow the end.\n")
 
 
 def _like(case):
     request = case.request
     need = request.requirement
     return {
-        "summary": request.verdict.summary, "run_id": request.action.run_id,
-        "stages": need.stages, "assurance": need.assurance,
+        "summary": request.verdict.summary,
+        "run_id": request.action.run_id,
+        "stages": need.stages,
+        "assurance": need.assurance,
     }
 
 
@@ -238,7 +301,9 @@ def test_feedback_is_one_line_on_any_bytes(data, one, two):
     """Feedback can be put on anything, replaced, and said twice without another write."""
     said = with_feedback(data, f"a{one}")
     assert with_feedback(said, f"a{one}") == said
-    assert with_feedback(with_feedback(data, f"b{two}"), f"a{one}") == said or data.count(b"feedback")
+    assert with_feedback(with_feedback(data, f"b{two}"), f"a{one}") == said or data.count(
+        b"feedback"
+    )
 
 
 @given(texts)
@@ -280,5 +345,5 @@ def test_no_prefix_of_a_note_answers(cut, folder):
     whole = tick(put(case.text, "status", "approved"), "approve").encode()
     end = whole.index(b"%% hitl:end") + len(f"%% hitl:end {ID} %%")
     torn = whole[: cut % end]
-    with pytest.raises(Exception, match="."):
+    with pytest.raises(DocumentError):
         case.read(torn, folder)

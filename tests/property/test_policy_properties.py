@@ -34,7 +34,9 @@ conditions = st.sampled_from(
         "details.a.b.c > 1",
     ]
 )
-names = st.lists(st.sampled_from(["anna", "ben", "finance", "cfo"]), min_size=1, max_size=3, unique=True)
+names = st.lists(
+    st.sampled_from(["anna", "ben", "finance", "cfo"]), min_size=1, max_size=3, unique=True
+)
 groups = st.fixed_dictionaries({"approvers": names}, optional={"quorum": st.integers(1, 4)})
 durations = st.sampled_from(["5m", "30m", "1h", "2h", "1d"])
 answers = st.lists(st.sampled_from(["approve", "reject", "edit"]), min_size=1, unique=True)
@@ -80,7 +82,9 @@ scalars = st.one_of(
 )  # fmt: skip
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 details = st.dictionaries(st.sampled_from(FIELDS), values, max_size=5)
@@ -155,7 +159,9 @@ def test_the_starter_policy_judges_anything(kind, asked):
 @given(st.text(max_size=200) | st.text("`~ \nabc:-[]{}#&*!|>'\"%<", max_size=200), st.booleans())
 def test_any_text_is_a_policy_or_is_told_why_not(text, fenced):
     """Reading never fails in any other way, and lint and parse agree."""
-    raw = (f"```yaml hitl-policy\n{text}\n```\n" if fenced else text).encode("utf-8", "surrogatepass")
+    raw = (f"```yaml hitl-policy\n{text}\n```\n" if fenced else text).encode(
+        "utf-8", "surrogatepass"
+    )
     errors = [p for p in lint_policy(raw, name="P.md") if p.severity is Severity.ERROR]
     lines = raw.count(b"\n") + raw.count(b"\r") + 2
     assert all(1 <= problem.line <= lines for problem in errors)

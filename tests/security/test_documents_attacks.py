@@ -12,10 +12,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "document"))
 
-from document_samples import ALL, ID, ask, put
+from document_samples import ALL, ID, ask, change, put, tick
 
 from hitl_vault.core.model import Answer, Risk
-from hitl_vault.document.ballot import Answered, Folder, Untouched
+from hitl_vault.document.ballot import Answered, Folder, Unclear, Untouched
 from hitl_vault.document.frontmatter import KEYS, StrictHandler
 from hitl_vault.document.reading import parse_document
 from hitl_vault.errors import DocumentError
@@ -83,7 +83,9 @@ CORPUS = {
 }
 
 ACTIVE = re.compile(r"<%|%>|!\[|\[\[|\]\(|<[a-zA-Z/!?]|::|[a-zA-Z]://|\{\{")
-ACTIVE_IN_PROSE = re.compile(r"\{%|javascript:|obsidian:|data:|(?<![\\#])#[a-zA-Z]|www\.|\[\^|~~|==|\$\$|\*\*|^> \[!")
+ACTIVE_IN_PROSE = re.compile(
+    r"\{%|javascript:|obsidian:|data:|(?<![\\#])#[a-zA-Z]|www\.|\[\^|~~|==|\$\$|\*\*|^> \[!"
+)
 
 
 def check_raw(text: str) -> None:
@@ -95,7 +97,9 @@ def check_raw(text: str) -> None:
     prose = re.sub(r"^```json\n.*?^```$", "", body, flags=re.M | re.S)
     assert ACTIVE_IN_PROSE.search(prose) is None, ACTIVE_IN_PROSE.search(prose)
     properties = StrictHandler().load(StrictHandler().split(text)[0])
-    assert not re.search(r"\[\[|://|\]\(", str([v for v in properties.values() if isinstance(v, str)]))
+    assert not re.search(
+        r"\[\[|://|\]\(", str([v for v in properties.values() if isinstance(v, str)])
+    )
 
 
 def test_the_corpus_is_large_enough():
@@ -109,8 +113,16 @@ def test_an_attack_in_every_field_stays_text(name):
     attack = CORPUS[name]
     details = {attack: attack, "nested": {"list": [attack, {attack: 1.5}]}}
     case = ask(
-        details, type=attack, description=attack, requested_by=attack, agent=f"{attack}2",
-        run_id=attack, summary=attack, rules=(attack,), reasons=(attack, attack), risk=Risk.LOW,
+        details,
+        type=attack,
+        description=attack,
+        requested_by=attack,
+        agent=f"{attack}2",
+        run_id=attack,
+        summary=attack,
+        rules=(attack,),
+        reasons=(attack, attack),
+        risk=Risk.LOW,
     )
     text = case.text
     document = parse_document(text.encode())
@@ -134,7 +146,9 @@ def test_an_attack_in_every_field_stays_text(name):
 def test_an_attack_in_what_people_and_executors_say_stays_text(name):
     """Reasons, names, comments and results are no safer than descriptions, and are treated alike."""
     attack = CORES[name]
-    case = ask().vote(reviewer=f"x {attack}", reason=attack).run(result={attack: attack}, error=attack)
+    case = (
+        ask().vote(reviewer=f"x {attack}", reason=attack).run(result={attack: attack}, error=attack)
+    )
     document = parse_document(case.note)
     assert tuple(document.entries) == KEYS
     assert len(document.outline.boxes) == 3
@@ -195,12 +209,32 @@ def test_a_note_over_another_longer_one_decides_nothing():
 @pytest.mark.parametrize(
     "inserted",
     [
-        "status: approved", '"status": approved', "'status': approved", "status : approved",
-        "? status\n: approved", "Status: approved", "STATUS: approved", "<<: {status: approved}",
-        "x: &a approved\ny: *a", "x: !!str approved", "x: !e approved",
-        "...\nstatus: approved", "%YAML 1.1", "x: \x01", "x: [", "x: {a: 1, a: 2}", "x\x85status: approved",
-        "x: a\u2028status: approved", "x: a\rstatus: approved", "<<<<<<< HEAD", "=======", "\tx: 1",
-        "**approved**", "x: 'open", "[1]: x", "{a: b}: c",
+        "status: approved",
+        '"status": approved',
+        "'status': approved",
+        "status : approved",
+        "? status\n: approved",
+        "Status: approved",
+        "STATUS: approved",
+        "<<: {status: approved}",
+        "x: &a approved\ny: *a",
+        "x: !!str approved",
+        "x: !e approved",
+        "...\nstatus: approved",
+        "%YAML 1.1",
+        "x: \x01",
+        "x: [",
+        "x: {a: 1, a: 2}",
+        "x\x85status: approved",
+        "x: a\u2028status: approved",
+        "x: a\rstatus: approved",
+        "<<<<<<< HEAD",
+        "=======",
+        "\tx: 1",
+        "**approved**",
+        "x: 'open",
+        "[1]: x",
+        "{a: b}: c",
     ],
 )
 def test_tricks_in_the_properties_are_refused(inserted):
@@ -227,7 +261,7 @@ def test_large_or_deep_properties_are_refused():
         with pytest.raises(DocumentError):
             parse_document(text.encode())
     with pytest.raises(DocumentError):
-        parse_document(case.note + b"x" * 3_000_000)
+        parse_document(case.note + b"x" * 8_000_000)
 
 
 def test_another_requests_note_is_no_answer():
@@ -238,3 +272,24 @@ def test_another_requests_note_is_no_answer():
     assert "not what would run" in reading.sentence
     reading = case.read(put(put(case.text, "status", "approved"), "payload_sha256", '"00"'))
     assert "not what would run" in reading.sentence
+
+
+def test_numbers_and_nesting_made_to_break_readers_are_asked_about():
+    """JSON that only costs time or overflows a reader is unclear, never a crash."""
+    case = ask()
+    for value in ("1" * 10_000, "[" * 50_000, "[" * 5_000 + "]" * 5_000, "-1e99999"):
+        for text in (
+            tick(change(case.text, "1500", value), "edit"),
+            tick(case.text.replace('"amount": 1500', f'"amount": {value}', 1), "approve"),
+        ):
+            assert isinstance(case.read(text), Unclear)
+
+
+def test_the_largest_action_can_be_read_and_approved():
+    """An action as large as the ledger takes, in its longest form, is shown and answered."""
+    deep = [1] * 100_000
+    for _ in range(60):
+        deep = [deep]
+    for details in ({"a": "<" * 260_000}, {"a": deep}, {"a": "é" * 130_000}):
+        case = ask(details)
+        assert case.read(tick(case.text, "approve")).answer is Answer.APPROVE

@@ -13,6 +13,7 @@ from hitl_vault.core.chain import Head, Link
 from hitl_vault.core.commands import Command
 from hitl_vault.core.lifecycle import Refusal, Step, apply
 from hitl_vault.core.model import Request
+from hitl_vault.errors import InvalidRequest
 from hitl_vault.ports import Kept, Receipt
 
 
@@ -32,12 +33,18 @@ def decide(
 
     Returns:
         The receipt, what to store (None: nothing), and the chain's head after it.
+
+    Raises:
+        InvalidRequest: A value of the command cannot be written as JSON.
     """
     judged = apply(current, command, now)
-    if isinstance(judged, Step):
-        write, head = _write(judged, head)
-        return Receipt(kept=Kept.ACCEPTED, request=judged.request), write, head
-    return _refused(current, judged, head)
+    try:
+        if isinstance(judged, Step):
+            write, head = _write(judged, head)
+            return Receipt(kept=Kept.ACCEPTED, request=judged.request), write, head
+        return _refused(current, judged, head)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidRequest(f"cannot be written as JSON: {error}") from error
 
 
 def _refused(

@@ -12,6 +12,7 @@ from hitl_vault.core.commands import Ask, Command
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import next_due
 from hitl_vault.core.model import Request
+from hitl_vault.errors import StorageError
 from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
 
 
@@ -28,6 +29,8 @@ class MemoryLedger(WakingLedger):
 
     async def submit(self, command: Command) -> Receipt:
         """Judge and keep the command."""
+        if self._closed:
+            raise StorageError("the ledger is closed; nothing was stored")
         self._loop = asyncio.get_running_loop()
         current = self._read(command.id)
         if current is None and isinstance(command, Ask) and command.key is not None:
@@ -96,6 +99,7 @@ class MemoryLedger(WakingLedger):
 
     async def aclose(self) -> None:
         """Cancel who still waits."""
+        self._closed = True
         self._cancel_waiters()
 
 

@@ -15,7 +15,7 @@ from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
-from hitl_vault.errors import StorageError
+from hitl_vault.errors import LedgerCorrupt, StorageError
 from hitl_vault.ports import Filter
 
 
@@ -28,7 +28,11 @@ class LedgerReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = rows.connect(path)
-        self.vault_id = rows.prepare(self._connection, path)
+        try:
+            self.vault_id = rows.prepare(self._connection, path)
+        except BaseException:
+            self._connection.close()
+            raise
         self._genesis = chain.genesis(self.vault_id)
 
     @contextmanager
@@ -37,6 +41,11 @@ class LedgerReader:
             yield self._connection
         except sqlite3.Error as error:
             raise StorageError(f"cannot read {self._path}: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise LedgerCorrupt(
+                f"{self._path} holds a record that cannot be read ({error}); "
+                "`hitl audit verify` names the first bad event"
+            ) from error
 
     def get(self, id: str) -> Request | None:
         """Return one request, None if there is none."""

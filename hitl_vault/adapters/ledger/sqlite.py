@@ -27,7 +27,7 @@ from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.commands import Command
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
-from hitl_vault.errors import Indeterminate, InvalidRequest, StorageError
+from hitl_vault.errors import Indeterminate, LedgerCorrupt, StorageError
 from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
 
 _MAX_BATCH = 512
@@ -49,13 +49,14 @@ class SqliteLedger(WakingLedger):
     def __init__(self, path: Path, clock: Clock, bell: Path | None = None) -> None:
         super().__init__()
         self._path, self._clock, self._bell = path, clock, bell
+        with contextlib.suppress(OSError):  # opening it says what is wrong
+            path.parent.mkdir(parents=True, exist_ok=True)
         self._reader = LedgerReader(path)
         self.vault_id = self._reader.vault_id
         self._genesis = chain.genesis(self.vault_id)
         self._seen = self._reader.head().seq
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
-        self._closed = False
 
     async def submit(self, command: Command) -> Receipt:
         """Commit the command in the next transaction of the writer."""
@@ -124,11 +125,13 @@ class SqliteLedger(WakingLedger):
         receipts: list[Receipt | Exception] = []
         writes: list[Write] = []
         for command in commands:
-            current = rows.load(connection, command)
             try:
+                current = rows.load(connection, command)
                 receipt, write, head = decide(current, head, command, now)
-            except (TypeError, ValueError) as error:
-                receipts.append(InvalidRequest(f"cannot be written as JSON: {error}"))
+            except sqlite3.Error:
+                raise
+            except Exception as error:  # no command may keep its neighbours from being stored
+                receipts.append(_alone(error, self._path))
                 continue
             if write is not None:
                 rows.store(connection, write)
@@ -205,12 +208,14 @@ class SqliteLedger(WakingLedger):
         if self._closed:
             return
         self._closed = True
-        if self._writer is not None:
-            self._queue.put(None)
-            await asyncio.to_thread(self._writer.join)
-            await asyncio.sleep(0)  # let the last receipts arrive
-        self._cancel_waiters()
-        self._reader.close()
+        try:
+            if self._writer is not None:
+                self._queue.put(None)
+                await asyncio.to_thread(self._writer.join)
+                await asyncio.sleep(0)  # let the last receipts arrive
+        finally:
+            self._cancel_waiters()
+            self._reader.close()
 
 
 class _Bell:
@@ -243,8 +248,11 @@ class _Bell:
 
 
 def _begin(connection: sqlite3.Connection) -> None:
-    """Take the write lock. SQLite's own back-off starts at 1 ms and grows to 100: too coarse here,
-    where a whole transaction takes a fraction of a millisecond."""
+    """Take the write lock.
+
+    SQLite's own back-off starts at 1 ms and grows to 100: too coarse here, where a whole
+    transaction takes a fraction of a millisecond.
+    """
     give_up = time.monotonic() + _BUSY_S
     pause = 0.0001
     while True:
@@ -257,6 +265,14 @@ def _begin(connection: sqlite3.Connection) -> None:
             pause = min(pause * 1.5, 0.003)
         else:
             return
+
+
+def _alone(error: Exception, path: Path) -> Exception:
+    if isinstance(
+        error, ValueError
+    ):  # the stored request, since `decide` wraps what a command holds
+        return LedgerCorrupt(f"{path} holds a request that cannot be read: {error}")
+    return error
 
 
 def _failure(error: Exception, path: Path, *, committing: bool) -> Exception:

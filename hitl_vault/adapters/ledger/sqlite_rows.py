@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sqlite3
-from datetime import datetime
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from hitl_vault.core.commands import Ask, Command
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import next_due
 from hitl_vault.core.model import Request
-from hitl_vault.errors import NewerFormat, StorageError
+from hitl_vault.errors import LedgerCorrupt, NewerFormat, StorageError
 from hitl_vault.ports import Filter
 
 APPLICATION_ID = 0x4849544C  # "HITL"
@@ -80,13 +82,16 @@ def prepare(connection: sqlite3.Connection, path: Path) -> str:
         found = connection.execute("SELECT value FROM meta WHERE name = 'vault_id'").fetchone()
     except sqlite3.Error as error:
         raise StorageError(f"cannot use {path} as a ledger: {error}") from error
+    if found is None:
+        raise LedgerCorrupt(f"{path} has lost the id of its vault")
     return str(found[0])
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application not in {0, APPLICATION_ID} or (application == 0 and version):
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (application or version or tables):
         raise StorageError(f"{path} is a database of another program, not a ledger")
     if version > len(MIGRATIONS):
         raise NewerFormat(
@@ -97,7 +102,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
+    _use_wal(connection)
     with contextlib.suppress(OSError):
         path.chmod(0o600)
     connection.execute("BEGIN IMMEDIATE")
@@ -113,8 +118,23 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk ends it by itself
+            connection.execute("ROLLBACK")
         raise
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL; SQLite does not wait by itself while another process does so too."""
+    give_up = time.monotonic() + 15.0
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def head(connection: sqlite3.Connection, genesis: Head) -> Head:
@@ -133,44 +153,34 @@ def load(connection: sqlite3.Connection, command: Command) -> Request | None:
 
 def by_id(connection: sqlite3.Connection, id: str) -> Request | None:
     """Return the request with this id."""
-    return _one(connection.execute("SELECT state FROM requests WHERE id = ?", (id,)))
+    return _one(connection, "SELECT state FROM requests WHERE id = ?", id)
 
 
 def by_key(connection: sqlite3.Connection, key: str) -> Request | None:
     """Return the request asked with this key."""
-    return _one(connection.execute("SELECT state FROM requests WHERE key = ?", (key,)))
+    return _one(connection, "SELECT state FROM requests WHERE key = ?", key)
 
 
-def _one(cursor: sqlite3.Cursor) -> Request | None:
-    found = cursor.fetchone()
+def _one(connection: sqlite3.Connection, statement: str, name: str) -> Request | None:
+    try:
+        found = connection.execute(statement, (name,)).fetchone()
+    except UnicodeEncodeError:  # half a character: nothing was ever stored under such a name
+        return None
     return None if found is None else chain.decode_request(found[0])
 
 
 def store(connection: sqlite3.Connection, write: Write) -> None:
     """Write one step: the request's row and its events."""
     request = write.request
-    due = next_due(request)
-    due_us = None if due is None else _us(due[0])
+    columns = _columns(request)
     if request.rev == 1:
         connection.execute(
-            "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (
-                request.id,
-                request.rev,
-                request.status.value,
-                request.key,
-                request.action.type,
-                request.action.requested_by,
-                request.action.run_id,
-                _us(request.created_at),
-                due_us,
-                write.state,
-            ),
+            "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?)", (*columns, write.state)
         )
     else:
         connection.execute(
             "UPDATE requests SET rev = ?, status = ?, due_us = ?, state = ? WHERE id = ?",
-            (request.rev, request.status.value, due_us, write.state, request.id),
+            (request.rev, request.status.value, columns[-1], write.state, request.id),
         )
     connection.executemany(
         "INSERT INTO events VALUES (?,?,?,?)",
@@ -178,8 +188,27 @@ def store(connection: sqlite3.Connection, write: Write) -> None:
     )
 
 
+def _columns(request: Request) -> tuple[str | int | None, ...]:
+    """Return what the table holds of a request beside its state, for searching."""
+    due = next_due(request)
+    return (
+        request.id,
+        request.rev,
+        request.status.value,
+        request.key,
+        request.action.type,
+        request.action.requested_by,
+        request.action.run_id,
+        _us(request.created_at),
+        None if due is None else _us(due[0]),
+    )
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def _us(at: datetime) -> int:
-    return int(at.timestamp() * 1_000_000)
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def find(connection: sqlite3.Connection, want: Filter) -> list[Request]:
@@ -214,11 +243,17 @@ def find(connection: sqlite3.Connection, want: Filter) -> list[Request]:
         + f" ORDER BY created_us {order}, id {order} LIMIT ?"
     )
     values.append(-1 if want.limit is None else want.limit)
-    return [chain.decode_request(state) for (state,) in connection.execute(statement, values)]
+    try:
+        found = connection.execute(statement, values).fetchall()
+    except UnicodeEncodeError:
+        return []
+    return [chain.decode_request(state) for (state,) in found]
 
 
 def history(connection: sqlite3.Connection, id: str) -> list[Recorded]:
     """Return the events of one request in order."""
+    if by_id(connection, id) is None:
+        return []
     found = connection.execute(
         "SELECT body, hash FROM events WHERE request_id = ? ORDER BY seq", (id,)
     )
@@ -260,21 +295,43 @@ def verify(connection: sqlite3.Connection, genesis: Head) -> Head | Break:
     """Walk the chain, then compare every request with its newest event; one snapshot of both."""
     connection.execute("BEGIN")
     try:
-        stored = connection.execute("SELECT seq, body, hash FROM events ORDER BY seq")
-        walked = chain.verify(genesis, stored)
+        misfiled: list[int] = []
+        walked = chain.verify(genesis, _stored(connection, misfiled))
         if isinstance(walked, Break):
             return walked
+        for seq in misfiled:
+            return Break(seq=seq, problem=f"event {seq} is filed under another request")
         unseen = set(walked.states)
-        for id, state in connection.execute("SELECT id, state FROM requests ORDER BY created_us"):
+        rows = connection.execute(f"SELECT CAST(state AS BLOB), {_SEARCHED} FROM requests")  # noqa: S608  our own words
+        for state, *columns in rows:
+            id = columns[0]
             broken = chain.check_state(walked, id, state)
             if broken is not None:
                 return broken
+            if tuple(columns) != _columns(chain.decode_request(state)):
+                problem = f"request {id} is filed under other values than it holds"
+                return Break(seq=walked.states[id][0], problem=problem)
             unseen.discard(id)
         for id in unseen:
             return chain.check_state(walked, id, None) or walked.head
         return walked.head
     finally:
         connection.execute("ROLLBACK")
+
+
+_SEARCHED = "id, rev, status, key, type, requested_by, run_id, created_us, due_us"
+
+
+def _stored(
+    connection: sqlite3.Connection, misfiled: list[int]
+) -> Iterator[tuple[int, bytes, str]]:
+    """Yield the events as stored; note those whose row names another request than their text."""
+    for seq, body, hash_, request_id in connection.execute(
+        "SELECT seq, CAST(body AS BLOB), hash, request_id FROM events ORDER BY seq"
+    ):
+        yield seq, body, hash_
+        if chain.decode_event(body, hash_).event.request_id != request_id:
+            misfiled.append(seq)
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable
@@ -10,8 +11,9 @@ from collections.abc import AsyncGenerator, Iterable
 from hitl_vault.adapters.ledger.cas import Write
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
-from hitl_vault.errors import RequestNotFound
+from hitl_vault.errors import RequestNotFound, StorageError
 
+_log = logging.getLogger(__name__)
 _PAGE = 1_000
 
 
@@ -23,10 +25,11 @@ class WakingLedger(ABC):
     """
 
     def __init__(self) -> None:
-        self._waiters: defaultdict[str, set[asyncio.Future[Request]]] = defaultdict(set)
+        self._waiters: defaultdict[str, dict[asyncio.Future[Request], int]] = defaultdict(dict)
         self._followers: set[asyncio.Event] = set()
         self._seen = 0
         self._looking = False
+        self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @abstractmethod
@@ -39,9 +42,10 @@ class WakingLedger(ABC):
 
     async def wait(self, id: str, *, after_rev: int, timeout_s: float | None) -> Request:
         """Return the request once its `rev` exceeds `after_rev`, or as it is at the timeout."""
-        future: asyncio.Future[Request] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Request] = self._loop.create_future()
         waiting = self._waiters[id.casefold()]
-        waiting.add(future)
+        waiting[future] = after_rev
         try:
             request = await self.get(id)
             if request is None:
@@ -54,46 +58,59 @@ class WakingLedger(ABC):
             except TimeoutError:
                 return await self.get(id) or request
         finally:
-            waiting.discard(future)
+            del waiting[future]
             if not waiting:
                 self._waiters.pop(id.casefold(), None)
 
     async def changes(self, after_seq: int, *, follow: bool) -> AsyncGenerator[Recorded, None]:
         """Yield events after `after_seq` in order; live for ever with `follow`."""
+        self._loop = asyncio.get_running_loop()
         news = asyncio.Event()
         self._followers.add(news)
         try:
             while True:
+                if self._closed:
+                    raise asyncio.CancelledError("the ledger is closed")
                 news.clear()
-                for recorded in self._events_after(after_seq, _PAGE):
-                    yield recorded
+                page = self._events_after(after_seq, _PAGE)
+                for recorded in page:
                     after_seq = recorded.seq
-                    news.set()  # a full page may have a next one
-                if not news.is_set() and not follow:
+                    yield recorded
+                if not page and not follow:
                     return
-                await news.wait()
+                if not page:
+                    await news.wait()
         finally:
             self._followers.discard(news)
 
     def hint(self) -> None:
         """Look, once per turn of the event loop, for events this process has not seen."""
-        if self._looking or self._loop is None or self._loop.is_closed():
+        if self._looking or self._closed or self._loop is None or self._loop.is_closed():
             return
         self._looking = True
         self._loop.call_soon(self._look)
 
     def _look(self) -> None:
         self._looking = False
-        fresh: dict[str, int] = {}
-        while page := self._events_after(self._seen, _PAGE):
-            self._seen = page[-1].seq
-            fresh.update((recorded.event.request_id, recorded.event.rev) for recorded in page)
-        if not fresh:
+        if self._closed:
             return
+        try:
+            self._wake_for_fresh()
+        except StorageError as error:  # the next hint, or the poll behind it, looks again
+            _log.warning("cannot look what another process committed: %s", error)
+
+    def _wake_for_fresh(self) -> None:
+        seen = self._seen
+        fresh: set[str] = set()
+        while page := self._events_after(seen, _PAGE):
+            seen = page[-1].seq
+            fresh.update(recorded.event.request_id for recorded in page)
         for id in fresh:
             if id.casefold() in self._waiters:
                 self._resolve(id, self._read(id))
-        self._wake_followers()
+        self._seen = max(seen, self._seen)
+        if fresh:
+            self._wake_followers()
 
     @abstractmethod
     def _read(self, id: str) -> Request | None:
@@ -110,8 +127,9 @@ class WakingLedger(ABC):
         self._wake_followers()
 
     def _resolve(self, id: str, request: Request | None) -> None:
-        for future in self._waiters.get(id.casefold(), ()):
-            if request is not None and not future.done():
+        for future, after_rev in self._waiters.get(id.casefold(), {}).items():
+            # a waiter may have read a newer revision than the one announced
+            if request is not None and request.rev > after_rev and not future.done():
                 future.set_result(request)
 
     def _wake_followers(self) -> None:
@@ -119,6 +137,7 @@ class WakingLedger(ABC):
             news.set()
 
     def _cancel_waiters(self) -> None:
-        for waiting in list(self._waiters.values()):
-            for future in list(waiting):
+        for waiting in self._waiters.values():
+            for future in waiting:
                 future.cancel()
+        self._wake_followers()

@@ -39,7 +39,9 @@ def test_the_door_has_every_public_name(name):
     assert getattr(door, name) is not None
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("1h30m", 5400), ("2d", 172800), ("90", 90)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("1h30m", 5400), ("2d", 172800), ("90", 90)]
+)
 def test_durations_are_read(text, seconds):
     """People write durations as they say them."""
     assert door.parse_duration(text) == seconds
@@ -80,8 +82,33 @@ def test_every_rule_of_the_starter_policy_is_in_its_table():
     assert shown == {rule.id for rule in STARTER.rules}
 
 
-@pytest.mark.parametrize("kind", ["payment", "transfer", "withdrawal", "read", "bulk_delete", "DELETE_user", "api_key_create", "user_permission_change", "database_modification", "search"])
-@pytest.mark.parametrize("details", [{}, {"amount": 499.99}, {"amount": 500}, {"amount": 1001}, {"bulk": True}, {"environment": "production"}, {"amount": 5, "bulk": True, "environment": "production"}])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "payment",
+        "transfer",
+        "withdrawal",
+        "read",
+        "bulk_delete",
+        "DELETE_user",
+        "api_key_create",
+        "user_permission_change",
+        "database_modification",
+        "search",
+    ],
+)
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        {"amount": 499.99},
+        {"amount": 500},
+        {"amount": 1001},
+        {"bulk": True},
+        {"environment": "production"},
+        {"amount": 5, "bulk": True, "environment": "production"},
+    ],
+)
 def test_whatever_needed_approval_before_needs_it_now(kind, details):
     """The starter policy is at least as strict as the thresholds it was made from."""
     if requires_approval(kind, details):
@@ -167,7 +194,15 @@ def test_another_environment_does_not_ask():
     assert judge("read", {"environment": "staging"}).effect is Effect.ALLOW
 
 
-@pytest.mark.parametrize("details", [{"tools": "code_execution"}, {"suggested_tools": ["file_system"]}, {"tool": "code_execution"}, {"tools": ["x", "file_system"]}])
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"tools": "code_execution"},
+        {"suggested_tools": ["file_system"]},
+        {"tool": "code_execution"},
+        {"tools": ["x", "file_system"]},
+    ],
+)
 def test_tools_that_touch_the_machine_ask(details):
     """A tool is noticed wherever it is named, and in a wrong form too."""
     assert judge("read", details).effect is Effect.ASK

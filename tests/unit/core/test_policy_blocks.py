@@ -75,7 +75,9 @@ def test_a_text_without_blocks_is_an_error():
     assert "no ```yaml hitl-policy block" in message
 
 
-@pytest.mark.parametrize("info", ["hitl-policy", "yaml hitl_policy", "YAML Hitl-Policies", "yml hitl-policy"])
+@pytest.mark.parametrize(
+    "info", ["hitl-policy", "yaml hitl_policy", "YAML Hitl-Policies", "yml hitl-policy"]
+)
 def test_almost_a_block_is_an_error(info):
     """Rules behind a misspelt mark are not passed over."""
     [(line, message)] = problems(f"\n```{info}\na: 1\n```\n")

@@ -49,7 +49,9 @@ ALL = """cases:
 
 
 def failures(expected: str) -> tuple[str, ...]:
-    text = f"cases:\n  - name: x\n    action: {{type: payment, details: {{amount: 500}}}}\n{expected}"
+    text = (
+        f"cases:\n  - name: x\n    action: {{type: payment, details: {{amount: 500}}}}\n{expected}"
+    )
     [result] = run_cases(POLICY, text, "t.yaml")
     assert result.passed is not bool(result.failures)
     return result.failures
@@ -105,13 +107,30 @@ def test_a_time_without_a_zone_is_utc():
         ("cases:\n- name: x\n", 2, "a case needs `action`, `expect`"),
         ("cases:\n- {name: x, action: {type: a}, expect: maybe}\n", 2, "`maybe` is not one of"),
         ("cases:\n- {name: x, action: a, expect: ask}\n", 2, "`action` must be such as"),
-        ("cases:\n- {name: x, action: {details: {}}, expect: ask}\n", 2, "an action needs a `type`"),
-        ("cases:\n- {name: x, action: {type: a, details: 5}, expect: ask}\n", 2, "must be an object"),
+        (
+            "cases:\n- {name: x, action: {details: {}}, expect: ask}\n",
+            2,
+            "an action needs a `type`",
+        ),
+        (
+            "cases:\n- {name: x, action: {type: a, details: 5}, expect: ask}\n",
+            2,
+            "must be an object",
+        ),
         ("cases:\n- {name: x, action: {typ: a}, expect: ask}\n", 2, "did you mean `type`?"),
         ("cases:\n- {name: x, action: {type: a}, expect: ask, at: noon}\n", 2, "must be a time"),
         ("cases:\n- {name: x, action: {type: a}, expect: ask, rules: a}\n", 2, "must be a list"),
-        ("cases:\n- {name: x, action: {type: a}, expect: ask,\n   expct: a}\n", 3, "did you mean `expect`"),
-        ("cases: [", 1, "expected"),
+        (
+            "cases:\n- {name: x, action: {type: a}, expect: ask,\n   expct: a}\n",
+            3,
+            "did you mean `expect`",
+        ),
+        ("cases: [\n", 2, "expected"),
+        (
+            f"cases:\n- {{name: x, action: {{type: a, details: {{a: {'9' * 5000}}}}}, expect: ask}}\n",
+            2,
+            "a number of too many digits",
+        ),
         (b"\xff", 0, "not UTF-8"),
     ],
 )

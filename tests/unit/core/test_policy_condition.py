@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,6 +66,8 @@ def test_what_conditions_can_say(text):
         ("details.sum > 1", "details.sum is missing"),
         ("details.deep.inner.y > 1", "details.deep.inner.y is missing"),
         ("details.deep.lost.y > 1", "details.deep.lost is missing"),
+        ("details.to.sum == 1 || details.sum > 1", "details.sum is missing"),
+        ("details.to.sum > 1", "(details.to.sum is missing)"),
         ('details["sum"] > 1', "a value named sum is missing"),
         ("details.to > 1", "another kind than the condition expects (details.to is a text)"),
         ("details.none > 1", "details.none is null"),
@@ -123,11 +126,20 @@ class PanicException(BaseException):
     """The name under which a Rust panic surfaces."""
 
 
-def test_a_panic_is_only_a_condition_that_failed():
-    """A panic of the evaluator does not end the evaluation."""
+def test_a_panic_is_only_a_condition_that_failed(monkeypatch):
+    """A panic of the evaluator does not end the evaluation, nor the reading of a policy."""
     condition = Condition(text="true", program=Panicking(PanicException("boom")))  # type: ignore[arg-type]
     facts = make_facts(Action(type="t", description="", details={}, requested_by="a"), NOON)
     assert condition.judge(facts) == "the evaluator failed on it"
+
+    def panics(_):
+        raise PanicException("boom")
+
+    library = SimpleNamespace(compile=panics, Context=panics)
+    monkeypatch.setattr(policy_condition, "_cel", lambda: library)
+    assert make_facts(Action(type="t", description="", details={}, requested_by="a"), NOON).problem
+    with pytest.raises(ValueError, match="does not compile: it is not CEL"):
+        compile_condition("true")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
@@ -139,13 +151,11 @@ def test_an_interrupt_is_not_swallowed(error, monkeypatch):
     with pytest.raises(error):
         condition.judge(facts)
 
-    class Library:
-        def compile(self, text):
-            raise error
+    def interrupted(_):
+        raise error
 
-        Context = compile
-
-    monkeypatch.setattr(policy_condition, "_cel", Library)
+    library = SimpleNamespace(compile=interrupted, Context=interrupted)
+    monkeypatch.setattr(policy_condition, "_cel", lambda: library)
     with pytest.raises(error):
         compile_condition("true")
     with pytest.raises(error):
@@ -178,9 +188,15 @@ def test_what_does_not_compile_says_where_and_what_to_write(text, why):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("amount > 500", "`amount` is not a variable; there are action, details, now; did you mean details.amount?"),
+        (
+            "amount > 500",
+            "`amount` is not a variable; there are action, details, now; did you mean details.amount?",
+        ),
         ("details.a == True", "write true"),
-        ('details.a.lowerAscii() == "x"', '`lowerAscii()` is not a function here; match without regard to case with matches("(?i)…")'),
+        (
+            'details.a.lowerAscii() == "x"',
+            '`lowerAscii()` is not a function here; match without regard to case with matches("(?i)…")',
+        ),
         ("approved(details)", "`approved()` is not a function here"),
         ('action.description == "x"', "rules cannot read the agent's own prose"),
         ("action.typ == 'x'", "`action.typ` is unknown"),

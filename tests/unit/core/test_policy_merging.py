@@ -57,7 +57,11 @@ def test_the_time_to_use_an_approval_is_the_shortest_given():
 
 def test_answers_are_those_every_speaking_rule_allows():
     """A rule that lists answers limits the others, a silent one does not."""
-    assert merge(Demand(answers=(APPROVE, REJECT, EDIT)), Demand()).answers == (APPROVE, REJECT, EDIT)
+    assert merge(Demand(answers=(APPROVE, REJECT, EDIT)), Demand()).answers == (
+        APPROVE,
+        REJECT,
+        EDIT,
+    )
     assert merge(
         Demand(answers=(APPROVE, REJECT, EDIT)), Demand(answers=(APPROVE, REJECT))
     ).answers == (APPROVE, REJECT)
@@ -108,6 +112,7 @@ def test_a_veto_is_lost_only_if_every_rule_gives_it_up():
             [stages(("finance", 1)), stages(("", 3)), stages(("ops", 1))],
             stages(("finance", 1), ("ops", 1), ("", 1)),
         ),
+        ([stages(("Finance", 2)), stages(("finance", 1))], stages(("Finance", 2))),
         ([stages(("finance", 2)), stages(("", 2))], stages(("finance", 2))),
         ([stages(("z", 1), ("a", 1)), stages(("b", 1))], stages(("b", 1), ("z", 1), ("a", 1))),
         (

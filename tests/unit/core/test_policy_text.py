@@ -52,7 +52,12 @@ def test_every_key_is_read():
     assert policy.name == "p.yaml"
     assert policy.sha256 == hashlib.sha256(FULL.encode()).hexdigest()
     assert policy.names == {"finance", "Anna", "cfo", "ceo"}
-    assert (rule.id, rule.line, rule.effect, rule.risk) == ("large-payment", 3, Effect.ASK, Risk.HIGH)
+    assert (rule.id, rule.line, rule.effect, rule.risk) == (
+        "large-payment",
+        3,
+        Effect.ASK,
+        Risk.HIGH,
+    )
     assert (rule.when_text, rule.unless_text) == ("details.amount >= 500", "details.trusted")
     assert (rule.reason, rule.summary) == ("Large", "Pay {amount} to {to.name|recipient}")
     assert rule.stages == (Stage(approvers=("Anna", "finance"), quorum=2),)
@@ -72,7 +77,9 @@ def test_the_full_rule_has_no_problems():
 
 def test_stages_are_read_in_order():
     """Stages open one after the other; each says who and how many."""
-    text = "rules:\n- {id: r, effect: ask, stages: [{approvers: [z], quorum: 1}, {approvers: [a]}]}\n"
+    text = (
+        "rules:\n- {id: r, effect: ask, stages: [{approvers: [z], quorum: 1}, {approvers: [a]}]}\n"
+    )
     [rule] = parse_policy(text.encode(), name="p.yaml").rules
     assert rule.stages == (Stage(approvers=("z",)), Stage(approvers=("a",)))
 
@@ -164,9 +171,13 @@ def test_a_rule_needs_a_name_and_an_effect(rules, message):
     [
         ("rules:\n- {id: a, id: b, effect: ask}\n", "`id` stands twice"),
         ("rules: &x\n- {id: a, effect: ask}\n", "an anchor"),
-        ("rules:\n- id: a\n  when: !has(details.x)\n", "put a condition that starts with ! in quotes"),
+        (
+            "rules:\n- id: a\n  when: !has(details.x)\n",
+            "put a condition that starts with ! in quotes",
+        ),
         ("- id: a\n", "not a list of `key: value` lines"),
         ("rules: [\n", "expected"),
+        (f"rules:\n- {{id: a, effect: ask, quorum: {'9' * 5000}}}\n", "a number of"),
     ],
 )
 def test_yaml_tricks_are_refused(text, message):
@@ -178,8 +189,14 @@ def test_yaml_tricks_are_refused(text, message):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("    stages: [{approvers: [a]}]\n    quorum: 2\n", "`quorum` and `stages` cannot stand together"),
-        ("    stages: [{approvers: [a]}]\n    approvers: [b]\n", "`approvers` and `stages` cannot stand"),
+        (
+            "    stages: [{approvers: [a]}]\n    quorum: 2\n",
+            "`quorum` and `stages` cannot stand together",
+        ),
+        (
+            "    stages: [{approvers: [a]}]\n    approvers: [b]\n",
+            "`approvers` and `stages` cannot stand",
+        ),
         ("    when: details.a ==\n", "`when` does not compile: column"),
         ("    unless: amount > 5\n", "`unless`: `amount` is not a variable"),
         ("    when: ''\n", "`when` is empty"),

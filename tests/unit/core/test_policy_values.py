@@ -70,6 +70,7 @@ def test_values_are_read(reader, text, value):
         (values.read_names, "finance", "must be a list, such as [anna, finance]"),
         (values.read_names, "[]", "must be a list"),
         (values.read_names, '[""]', "each name"),
+        (values.read_names, '["\u2060"]', "nothing that can be seen"),
         (values.read_answers, "[yes]", "not one of the words"),
         (values.read_answers, "approve", "must be a list"),
         (values.read_reminders, "30m", "must be a list"),

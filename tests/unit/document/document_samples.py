@@ -143,9 +143,7 @@ def ask(
         requirement=Requirement(**{"answers": ALL} | requirement),
         summary=summary,
     )
-    command = c.Ask(
-        id=id, action=action, payload_sha256=payload_sha256(action), verdict=verdict
-    )
+    command = c.Ask(id=id, action=action, payload_sha256=payload_sha256(action), verdict=verdict)
     step = lifecycle.apply(None, command, NOW)
     assert isinstance(step, lifecycle.Step)
     return _grown(Case(request=step.request), step)

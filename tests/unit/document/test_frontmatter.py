@@ -25,12 +25,33 @@ def entries(block: str):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("approved", "approved"), ("'a'", "a"), ('"a"', "a"), ("", ""), ("null", ""), ("~", ""),
-        ("'null'", "null"), ("yes", "yes"), ("no", "no"), ("True", "True"), ("007", "007"), ("1.10", "1.10"),
-        ("#approved", ""), ("approved # note", "approved"), ("[approved]", "approved"), ("[]", ""),
-        ("\n- approved", "approved"), ("\n  - approved", "approved"), ("[null]", ""), ("\n-", ""), ("|\n  approved", "approved"),
-        (">-\n  approved\n  now", "approved now"), ("approved\n  but", "approved but"),
-        ("[a, b]", None), ("[[approved]]", None), ("{a: b}", None), ("\n- - a", None),
+        ("approved", "approved"),
+        ("'a'", "a"),
+        ('"a"', "a"),
+        ("", ""),
+        ("null", ""),
+        ("~", ""),
+        ("'null'", "null"),
+        ("yes", "yes"),
+        ("no", "no"),
+        ("True", "True"),
+        ("007", "007"),
+        ("1.10", "1.10"),
+        ("#approved", ""),
+        ("approved # note", "approved"),
+        ("[approved]", "approved"),
+        ("[]", ""),
+        ("\n- approved", "approved"),
+        ("\n  - approved", "approved"),
+        ("[null]", ""),
+        ("\n-", ""),
+        ("|\n  approved", "approved"),
+        (">-\n  approved\n  now", "approved now"),
+        ("approved\n  but", "approved but"),
+        ("[a, b]", None),
+        ("[[approved]]", None),
+        ("{a: b}", None),
+        ("\n- - a", None),
     ],
 )
 def test_a_value_is_the_text_typed(value, text):
@@ -96,7 +117,20 @@ def test_json_is_front_matter_too():
     assert text_of(entries('{"status": "approved", "n": null}')["status"]) == "approved"
 
 
-@pytest.mark.parametrize("text", ["", "plain", "a: b # c", "é “ü”", "1.10", "😀\U0010fffe", "\\ \" '", "a\nb\x00\x7f\x85\u2028", "::// <% [["])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain",
+        "a: b # c",
+        "é “ü”",
+        "1.10",
+        "😀\U0010fffe",
+        "\\ \" '",
+        "a\nb\x00\x7f\x85\u2028",
+        "::// <% [[",
+    ],
+)
 def test_quoted_values_are_read_back_by_every_reader(text):
     """Our quoting means the same text to a YAML 1.1 and a YAML 1.2 reader."""
     for names in (False, True):
@@ -109,7 +143,29 @@ def test_quoted_values_are_read_back_by_every_reader(text):
     assert quoted(text).isascii()
 
 
-@pytest.mark.parametrize("word", ["no", "Yes", "null", "on", "y", "123", "0x1F", "1e5", "-", "---", "~", "a b", "a:b", "", "é", "[a]", "12:30:45", ".5"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "no",
+        "Yes",
+        "null",
+        "on",
+        "y",
+        "123",
+        "0x1F",
+        "1e5",
+        "-",
+        "---",
+        "~",
+        "a b",
+        "a:b",
+        "",
+        "é",
+        "[a]",
+        "12:30:45",
+        ".5",
+    ],
+)
 def test_words_some_reader_takes_for_something_else_are_quoted(word):
     """An agent's name or type is never a number or a truth."""
     assert word_or_quoted(word).startswith('"')

@@ -19,7 +19,23 @@ from hitl_vault.document.words import (
 @pytest.mark.parametrize("word", sorted(APPROVE_WORDS))
 @pytest.mark.parametrize(
     "shape",
-    ["{}", " {} ", "“{}”", "‘{}’", "«{}»", "'{}'", '"{}"', "{}.", "{}!", "{} ✅", "✅ {}", "✔️ {}", "“{}.”", "{}✔\ufe0f", "{}\xa0"],
+    [
+        "{}",
+        " {} ",
+        "“{}”",
+        "‘{}’",
+        "«{}»",
+        "'{}'",
+        '"{}"',
+        "{}.",
+        "{}!",
+        "{} ✅",
+        "✅ {}",
+        "✔️ {}",
+        "“{}.”",
+        "{}✔\ufe0f",
+        "{}\xa0",
+    ],
 )
 def test_an_approval_may_be_dressed(word, shape):
     """Quotes, spaces, one stop and a tick around the word change nothing; nor do capitals."""
@@ -28,7 +44,10 @@ def test_an_approval_may_be_dressed(word, shape):
 
 
 @pytest.mark.parametrize("word", sorted(REJECT_WORDS))
-@pytest.mark.parametrize("shape", ["{}", "“{}”", "{}!", "❌ {}", "{} ❌", "{}, too much", "{}: no", "{} - no", "{} — later"])
+@pytest.mark.parametrize(
+    "shape",
+    ["{}", "“{}”", "{}!", "❌ {}", "{} ❌", "{}, too much", "{}: no", "{} - no", "{} — later"],
+)
 def test_a_rejection_may_give_its_reason(word, shape):
     """A rejecting word, alone or followed by a reason, rejects."""
     assert read_status(shape.format(word)).answer is Answer.REJECT
@@ -43,14 +62,62 @@ def test_waiting_words_wait(word):
 @pytest.mark.parametrize(
     "typed",
     [
-        "yes", "no", "true", "false", "y", "1", "0", "done", "lgtm", "sure",
-        "aapproved", "arejected", "exapproved", "approvedd", "app", "reject ed", "ap proved",
-        "approved rejected", "approved, but only 500", "pending | approved", "pending -> approved",
-        "~~pending~~ approved", "not approved", "approved?", "approved...", "approved!!", "approved…",
-        "approved\u200b", "\u200dapproved", "approv\u0435d", "\u0430pproved", "approved\u00ad", "approved\u202e",
-        "approved; rejected", "rejected, no: approved", "rejected, still pending", "rejected ok", "[approved]", "approved ❌", "✅ rejected", "✅", "❌",
-        "**approved**", "`approved`", "#approved", "approved # yes", "executed", "expired", "approve reject",
-        "approve_", "approved-", "approved,", "unapproved", "disapproved", "rejected by mistake", "𝐚pproved\u0301",
+        "yes",
+        "no",
+        "true",
+        "false",
+        "y",
+        "1",
+        "0",
+        "done",
+        "lgtm",
+        "sure",
+        "aapproved",
+        "arejected",
+        "exapproved",
+        "approvedd",
+        "app",
+        "reject ed",
+        "ap proved",
+        "approved rejected",
+        "approved, but only 500",
+        "pending | approved",
+        "pending -> approved",
+        "~~pending~~ approved",
+        "not approved",
+        "approved?",
+        "approved...",
+        "approved!!",
+        "approved…",
+        "approved\u200b",
+        "\u200dapproved",
+        "approv\u0435d",
+        "\u0430pproved",
+        "approved\u00ad",
+        "approved\u202e",
+        "approved; rejected",
+        "rejected, no: approved",
+        "rejected, still pending",
+        "rejected ok",
+        "[approved]",
+        "approved ❌",
+        "✅ rejected",
+        "✅",
+        "❌",
+        "**approved**",
+        "`approved`",
+        "#approved",
+        "approved # yes",
+        "executed",
+        "expired",
+        "approve reject",
+        "approve_",
+        "approved-",
+        "approved,",
+        "unapproved",
+        "disapproved",
+        "rejected by mistake",
+        "𝐚pproved\u0301",
     ],
 )
 def test_anything_else_is_unclear(typed):

@@ -1,0 +1,1 @@
+"""Benchmarks of hitl_vault: one file a figure, `python -m benchmarks` runs them. Never asserts."""
