@@ -7,12 +7,15 @@ variables, overrides in code or on the command line. Durations are seconds or te
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+from hitl_vault.adapters.watch.names import is_ignored
 from hitl_vault.core.durations import parse_duration
 from hitl_vault.errors import ConfigError, VaultNotFound
 
@@ -46,8 +49,12 @@ class Settings:
             self.rejected_folder,
             self.done_folder,
         ]
-        if len({folder.casefold() for folder in folders}) != len(folders):
-            raise ConfigError("the four folders of documents must have four different names")
+        for one, two in permutations(folders, 2):
+            if f"{two}/".casefold().startswith(f"{one}/".casefold()):
+                raise ConfigError(
+                    "pending_folder, approved_folder, rejected_folder and done_folder must be "
+                    f"four different folders, none inside another, not {one!r} and {two!r}"
+                )
 
 
 _ABOVE_ZERO = {"timeout_s", "use_within_s", "rescan_s"}
@@ -61,7 +68,7 @@ def find_vault(start: Path, named: str | None) -> Path:
         VaultNotFound: There is none; the message says how to make one.
     """
     if named is not None:
-        root = Path(named).expanduser()
+        root = Path(os.path.expanduser(named))  # noqa: PTH111  Path's raises for an unknown user
         if not (root / STATE_FOLDER).is_dir():
             raise VaultNotFound(f"{root} is not a vault; make it one with: hitl init {root}")
         return root.resolve()
@@ -96,7 +103,7 @@ def load_settings(
 
 def _from_file(file: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -133,11 +140,13 @@ def _checked(key: str, value: Any, source: str) -> Any:
     return value
 
 
-def _check_relative(key: str, parts: Iterable[str], source: str) -> None:
+def _check_relative(key: str, parts: Sequence[str], source: str) -> None:
     for part in parts:
-        if part in {"", "..", "."} or part.startswith(".") or "\\" in part or ":" in part:
+        plain = part.isprintable() and not {"\\", ":"}.intersection(part)
+        if not part or part != part.strip() or is_ignored(part) or not plain:
             raise ConfigError(
-                f"{source}: {key} must be a plain path inside the vault, without dot folders"
+                f"{source}: {key} must be a plain path inside the vault, without dot folders and "
+                f"names that are never looked at, not {'/'.join(parts)!r}"
             )
 
 
@@ -163,5 +172,7 @@ def load_roles(root: Path) -> dict[str, frozenset[str]]:
         listed = entry.get("roles", []) if isinstance(entry, dict) else None
         if not isinstance(listed, list) or not all(isinstance(role, str) for role in listed):
             raise ConfigError(f'{file}: [{name}] needs roles = ["…"]')
+        if name.casefold() in roles:
+            raise ConfigError(f"{file}: [{name}] stands twice; upper and lower case are one name")
         roles[name.casefold()] = frozenset(listed)
     return roles

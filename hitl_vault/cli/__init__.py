@@ -9,8 +9,8 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    import sys  # noqa: PLC0415
+    import sys
 
-    from hitl_vault.cli.app import run  # noqa: PLC0415
+    from hitl_vault.cli.app import run_command_line
 
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run_command_line(sys.argv[1:]))

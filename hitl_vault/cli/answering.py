@@ -4,7 +4,6 @@ the system proves: an OS user is authenticated, a typed name is not.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +69,9 @@ def reject(
 ) -> None:
     """Reject requests, as the user you are logged in as."""
     who = answering_as(name)
-    _answer_all(ids, lambda hitl, id: hitl.reject(id, reason=reason, **who), vault, as_json=json)
+    _answer_all(
+        ids, lambda hitl, full: hitl.reject(full, reason=reason, **who), vault, as_json=json
+    )
 
 
 def cancel(
@@ -81,7 +82,9 @@ def cancel(
 ) -> None:
     """Withdraw requests that do not run yet."""
     by = _user()
-    _answer_all(ids, lambda hitl, id: hitl.cancel(id, by=by, reason=reason), vault, as_json=json)
+    _answer_all(
+        ids, lambda hitl, full: hitl.cancel(full, by=by, reason=reason), vault, as_json=json
+    )
 
 
 def comment(
@@ -92,7 +95,9 @@ def comment(
 ) -> None:
     """Add a remark to a request; it decides nothing."""
     author = _user()
-    _answer_all([id], lambda hitl, id: hitl.comment(id, text, author=author), vault, as_json=json)
+    _answer_all(
+        [id], lambda hitl, full: hitl.comment(full, text, author=author), vault, as_json=json
+    )
 
 
 def resolve(
@@ -111,7 +116,10 @@ def resolve(
         raise InvalidRequest(f"an execution ended executed or failed, not {outcome!r}")
     by, status = _user(), Status(outcome)
     _answer_all(
-        [id], lambda hitl, id: hitl.resolve(id, status, by=by, reason=reason), vault, as_json=json
+        [id],
+        lambda hitl, full: hitl.resolve(full, status, by=by, reason=reason),
+        vault,
+        as_json=json,
     )
 
 
@@ -154,6 +162,8 @@ def with_changes(details: Details, whole: str | None, changes: list[str]) -> Det
 
 def _answer_all(ids: list[str], answer: Answering, vault: str | None, *, as_json: bool) -> None:
     """Do it to each request in turn; what fails does not stop the others."""
+    import asyncio
+
     from hitl_vault.cli import records
     from hitl_vault.cli.exits import report
     from hitl_vault.cli.opening import desk, full_ids

@@ -1,4 +1,4 @@
-"""Owns the shape of the command line: which commands there are, and in which order. Never runs one."""
+"""Owns the shape of the command line: which commands there are, in which order. Never acts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from hitl_vault.cli import answering, asking, exits, reading
+from hitl_vault.cli import (
+    answering,
+    asking,
+    audit,
+    counting,
+    demo,
+    doctor,
+    exits,
+    policy,
+    reading,
+    reviewing,
+    running,
+    starting,
+    watching,
+)
 from hitl_vault.errors import HitlVaultError
 
 app = typer.Typer(
@@ -17,7 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
 
 
@@ -38,18 +52,28 @@ def hitl(
     """Put an approval desk between AI agents and people: agents ask, people answer in notes."""
 
 
+app.command()(starting.init)
+app.command()(demo.demo)
 app.command("list")(reading.list_requests)
 app.command()(reading.show)
 app.command()(asking.request)
 app.command()(asking.wait)
+app.command()(running.run)
 app.command()(answering.approve)
 app.command()(answering.reject)
+app.command()(reviewing.review)
 app.command()(answering.cancel)
 app.command()(answering.comment)
 app.command()(answering.resolve)
+app.command()(watching.watch)
+app.command()(watching.archive)
+app.add_typer(policy.policy, name="policy")
+app.add_typer(audit.audit, name="audit")
+app.command()(counting.stats)
+app.command()(doctor.doctor)
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_command_line(arguments: Sequence[str]) -> int:
     """Run the command line; return its exit code."""
     as_json = exits.wants_json(arguments)
     try:

@@ -48,7 +48,10 @@ def request(
     vault: VaultOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Ask for approval of an action; print the request's id and where its note lies."""
+    """Ask for approval of an action.
+
+    Prints the request's id, and on the next line where its note lies.
+    """
     import asyncio
 
     from hitl_vault.cli.opening import desk
@@ -101,7 +104,11 @@ def wait(
     vault: VaultOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Wait until a request is decided; exit 0 if it is approved, else by the table of exit codes."""
+    """Wait for the decision, and exit by it.
+
+    0 if it is approved, 3 rejected, 4 expired, 5 cancelled. Answers in notes are read meanwhile, so
+    that no `hitl watch` is needed.
+    """
     import asyncio
 
     from hitl_vault.cli.opening import desk, full_ids

@@ -1,4 +1,4 @@
-"""Owns how a command ends: its exit code, and the one line that says what went wrong. Never retries."""
+"""Owns how a command ends: its exit code, and what went wrong in one line. Never retries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def report(error: HitlVaultError, *, as_json: bool) -> int:
 
 def print_error(code: str, message: str, error: HitlVaultError | None = None) -> None:
     """Print the JSON object that stands for an error."""
-    from hitl_vault.cli.records import request_record  # noqa: PLC0415
+    from hitl_vault.cli.records import request_record
 
     found: dict[str, object] = {"error": {"code": code, "message": message}}
     request = getattr(error, "request", None) or getattr(error, "current", None)

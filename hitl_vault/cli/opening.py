@@ -5,6 +5,7 @@ Never loads more than the command needs: `reading` has no event loop.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
@@ -59,7 +60,7 @@ class Opened:
     def short(self, id: str) -> str:
         """Return how much of an id is enough to name it."""
         near = self.ledger.neighbours(id)
-        shared = max((len(os.path.commonprefix([id, other])) for other in near), default=0)
+        shared = max((_shared(id, other) for other in near), default=0)
         return id[: max(_SHORTEST, shared + 1)]
 
     def note(self, id: str) -> Path | None:
@@ -77,6 +78,12 @@ class Opened:
             for below in (self.root / folder).rglob(beside.name):
                 return below
         return None
+
+
+def _shared(one: str, two: str) -> int:
+    """Return how many letters two ids begin with alike."""
+    pairs = zip(one.casefold(), two.casefold(), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 @contextmanager
@@ -104,7 +111,7 @@ def full_ids(vault: str | None, beginnings: Sequence[str]) -> list[str]:
 
 def desk(vault: str | None, *, watching: bool = False, **overrides: Any) -> Orchestrator:
     """Return the vault's engine, to be opened with `async with`; what it logs goes to stderr."""
-    from hitl_vault.wiring import Orchestrator  # noqa: PLC0415
+    from hitl_vault.wiring import Orchestrator
 
     root, _ = locate(vault)
     log_to(_StderrLines())

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def complete_ids(context: typer.Context, incomplete: str) -> list[str]:
     """Return ids for the shell to complete; nothing where there is no vault."""
-    from hitl_vault.cli.opening import reading  # noqa: PLC0415
-    from hitl_vault.ports import Filter  # noqa: PLC0415
+    from hitl_vault.cli.opening import reading
+    from hitl_vault.ports import Filter
 
     try:
         with reading(context.params.get("vault")) as opened:
@@ -68,7 +68,9 @@ DetailOption = Annotated[
 ]
 DetailsOption = Annotated[
     str | None,
-    typer.Option("--details", metavar="JSON", help="All details: JSON, @file.json, or - for stdin."),
+    typer.Option(
+        "--details", metavar="JSON", help="All details: JSON, @file.json, or - for stdin."
+    ),
 ]
 
 
@@ -76,7 +78,7 @@ def parse_since(text: str | None) -> datetime | None:
     """Return the moment `--since` names."""
     if text is None:
         return None
-    from hitl_vault.core.durations import parse_duration  # noqa: PLC0415
+    from hitl_vault.core.durations import parse_duration
 
     try:
         return datetime.now(UTC) - timedelta(seconds=parse_duration(text))
@@ -91,7 +93,7 @@ def parse_since(text: str | None) -> datetime | None:
 
 def parse_statuses(words: Sequence[str] | None) -> frozenset[Status] | None:
     """Return the statuses named by `--status`, several in one word allowed: `approved,failed`."""
-    from hitl_vault.core.model import Status  # noqa: PLC0415
+    from hitl_vault.core.model import Status
 
     wanted = [part.strip().lower() for word in words or () for part in word.split(",")]
     try:
@@ -113,7 +115,7 @@ def parse_details(given: str | None, single: Sequence[str] | None) -> Details:
 
 
 def _parse_object(given: str) -> Details:
-    from hitl_vault.core.canonical import parse_json_object  # noqa: PLC0415
+    from hitl_vault.core.canonical import parse_json_object
 
     source = "details"
     if given == "-":
@@ -132,7 +134,7 @@ def _parse_object(given: str) -> Details:
 
 def parse_value(text: str) -> Any:
     """Return a JSON value if the text is one, else the text."""
-    from hitl_vault.core.canonical import parse_json_object  # noqa: PLC0415
+    from hitl_vault.core.canonical import parse_json_object
 
     try:
         return parse_json_object(f'{{"value": {text}}}')["value"]

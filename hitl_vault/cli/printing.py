@@ -29,6 +29,7 @@ STATUS_STYLES = {
     "expired": "dim",
     "cancelled": "dim",
 }
+_NARROWEST = 24  # a wide column has at least so much room before spare columns go
 RISK_STYLES = {"low": "dim", "medium": "yellow", "high": "red", "critical": "bold red"}
 
 
@@ -43,15 +44,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column; `wide` ones are shortened where the terminal is narrow."""
+    """A column. Where it is narrow, a `wide` one shrinks, then `spare` ones go, the last first."""
 
     name: str
     wide: bool = False
+    spare: bool = False
     right: bool = False
 
 
 def safe(text: object, *, limit: int = 2_000) -> str:
-    """Return text fit for a terminal: one line, with control, bidi and invisible characters named."""
+    """Return text fit for a terminal: one line, its control, bidi and hidden characters named."""
     plain = str(text)
     return one_line(plain) if len(plain) <= limit else f"{one_line(plain[:limit])}…"
 
@@ -68,7 +70,7 @@ def is_terminal(stream: TextIO | None = None) -> bool:
 
 def console(stream: TextIO | None = None) -> Console:
     """Return rich's view of a stream. No markup is read, nothing is highlighted."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     return Console(file=stream or sys.stdout, markup=False, highlight=False, emoji=False)
 
@@ -88,32 +90,60 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> No
         max([len(column.name), *(len(row[n]) for row in texts)]) for n, column in enumerate(columns)
     ]
     for row in [[column.name.upper() for column in columns], *texts]:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
-def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Table:
-    """Return the table for a terminal."""
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def rich_table(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, width: int | None = None
+) -> Table:
+    """Return the table for a terminal. Where it is narrow, spare columns go, wide ones shrink."""
+    from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
+    width = width or console().width
+    shown = _fitting(columns, rows, width)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
+    for number, size in shown.items():
+        column = columns[number]
         table.add_column(
             column.name,
             no_wrap=True,
             overflow="ellipsis",
-            ratio=1 if column.wide else None,
-            min_width=12 if column.wide else None,
+            width=size,
             justify="right" if column.right else "left",
         )
     for row in rows:
-        table.add_row(*(rich_text(cell) for cell in row))
+        table.add_row(*(rich_text(row[number]) for number in shown))
     return table
+
+
+def _fitting(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int
+) -> dict[int, int]:
+    """Return which columns are shown, by number, and how wide each is."""
+    from rich.cells import cell_len
+
+    sizes = {
+        number: max(
+            [cell_len(column.name), *(cell_len(r[number].text + r[number].tail) for r in rows)]
+        )
+        for number, column in enumerate(columns)
+    }
+    wide = next((number for number, column in enumerate(columns) if column.wide), None)
+    if wide is None:
+        return sizes
+    spare = [number for number, column in enumerate(columns) if column.spare]
+    while True:
+        room = width - sum(size + 2 for number, size in sizes.items() if number != wide)
+        if room >= min(sizes[wide], _NARROWEST) or not spare:
+            return sizes | {wide: max(1, min(sizes[wide], room))}
+        del sizes[spare.pop()]
 
 
 def rich_text(cell: Cell) -> Text:
     """Return a cell for a terminal; its text is never read as markup."""
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
     text = Text(cell.text, style=cell.style)
     return text.append(cell.tail, style="dim") if cell.tail else text
@@ -137,7 +167,7 @@ def print_fields(fields: Sequence[tuple[str, Cell]]) -> None:
         for name, cell in fields:
             print(f"{name.ljust(width)}  {cell.text}{cell.tail}".rstrip())
         return
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)

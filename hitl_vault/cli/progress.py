@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def waiting(request: Request) -> AsyncGenerator[None, None]:
-    """Show on stderr, if a person looks at it, that a request waits and for how long it still may."""
+    """Show on stderr, if a person looks at it, that a request waits and for how long it may."""
     if not sys.stderr.isatty() or request.status != "pending":
         yield
         return

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from hitl_vault.core.events import Recorded
     from hitl_vault.core.model import Request
 
-_WIDE = 100  # from this width on whole ids are shown
+_WIDE = 120  # from this width on whole ids are shown
+_URGENT_S = 300
 
 
 def list_requests(
@@ -86,9 +87,9 @@ def _print_list(opened: Opened, found: list[Request], *, only_waiting: bool) -> 
     columns = [
         Column(name="id"),
         Column(name="status"),
-        Column(name="risk"),
+        Column(name="risk", spare=True),
         Column(name="action", wide=True),
-        Column(name="asked by"),
+        Column(name="asked by", spare=True),
         Column(name="left" if only_waiting else "time", right=True),
     ]
     rows = [_row(opened, request, now) for request in found]
@@ -105,7 +106,7 @@ def _row(opened: Opened, request: Request, now: datetime) -> list[Cell]:
     from hitl_vault.cli.telling import headline, time_left
 
     left = time_left(request, now)
-    urgent = request.status == "pending" and (request.expires_at - now).total_seconds() < 300
+    urgent = request.status == "pending" and (request.expires_at - now).total_seconds() < _URGENT_S
     return [
         _id_cell(opened, request.id),
         status_cell(standing(request, now)),
@@ -209,13 +210,14 @@ def print_history(history: list[Recorded], *, with_id: bool = False) -> None:
     from hitl_vault.cli.printing import Cell, Column, print_table, stamp
     from hitl_vault.cli.telling import what, who
 
-    columns = [Column(name="seq", right=True), Column(name="time")]
+    columns = [Column(name="seq", right=True), Column(name="time (UTC)", spare=True)]
     columns += [Column(name="request")] if with_id else []
-    columns += [Column(name="who"), Column(name="what", wide=True), Column(name="hash")]
+    columns += [Column(name="who"), Column(name="what", wide=True)]
+    columns += [Column(name="hash", spare=True)]
     rows = []
     for recorded in history:
         event = recorded.event
-        row = [Cell(str(recorded.seq), "dim"), Cell(stamp(event.at))]
+        row = [Cell(str(recorded.seq), "dim"), Cell(stamp(event.at).removesuffix(" UTC"))]
         row += [Cell(event.request_id)] if with_id else []
         row += [Cell(who(event)), Cell(what(event)), Cell(recorded.hash[:8], "dim")]
         rows.append(row)

@@ -5,10 +5,10 @@ Never answers by accident: only `a`, `e` and `r` answer, anything else leaves th
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from hitl_vault.core.model import Details, Request
     from hitl_vault.wiring import Orchestrator
 
-_KEYS = "approve, reject, edit, comment, skip, quit"
-
 
 def review(
     ids: Annotated[
@@ -37,6 +35,8 @@ def review(
     vault: VaultOption = None,
 ) -> None:
     """Go through what waits, oldest first, with one key each."""
+    import asyncio
+
     from hitl_vault.cli.opening import desk, full_ids
     from hitl_vault.errors import ConfigError
 
@@ -51,7 +51,13 @@ def review(
                 wanted.extend(request.id for request in reversed(waiting))
             await _Review(hitl, wanted).run()
 
+    # the event loop's own way with Ctrl-C does not reach a question that waits for a key
+    signal.signal(signal.SIGINT, _interrupt)
     asyncio.run(walk())
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 class _Review:
@@ -81,8 +87,9 @@ class _Review:
     async def _one(self, request: Request, place: str) -> bool:
         """Show a request and act on keys; False to stop."""
         _show(request, place)
+        question = _question(request)
         while True:
-            key = _ask_key()
+            key = _ask_key(question)
             try:
                 match key:
                     case "a":
@@ -108,9 +115,7 @@ class _Review:
                 continue
             return True
 
-    async def _answer(
-        self, request: Request, word: str, edited: Details | None = None
-    ) -> None:
+    async def _answer(self, request: Request, word: str, edited: Details | None = None) -> None:
         from hitl_vault.cli.telling import decision_line
         from hitl_vault.core.model import Answer
 
@@ -123,16 +128,14 @@ class _Review:
         if answer is Answer.REJECT:
             now = await self._hitl.reject(request.id, reason=reason, **self._who)
         else:
-            now = await self._hitl.approve(
-                request.id, reason=reason, details=edited, **self._who
-            )
+            now = await self._hitl.approve(request.id, reason=reason, details=edited, **self._who)
         self._answered += 1
         print(f"{now.id} {decision_line(now)}")
 
     async def _edit(self, request: Request) -> bool:
+        from hitl_vault.cli.printing import safe
         from hitl_vault.cli.records import as_json
         from hitl_vault.core.canonical import changes_between, parse_json_object
-        from hitl_vault.cli.printing import safe
 
         text = _in_editor(as_json(request.details) + "\n")
         details = parse_json_object(text)
@@ -177,11 +180,24 @@ def _show(request: Request, place: str) -> None:
     print()
 
 
-def _ask_key(question: str = "") -> str:
+def _question(request: Request) -> str:
+    from hitl_vault.core.model import Answer
+
+    allowed = request.requirement.answers
+    keys = {
+        "[a]pprove": Answer.APPROVE in allowed,
+        "[r]eject": Answer.REJECT in allowed,
+        "[e]dit": Answer.EDIT in allowed,
+    }
+    words = [word for word, offered in keys.items() if offered]
+    return " ".join([*words, "[c]omment", "[s]kip", "[q]uit"])
+
+
+def _ask_key(question: str) -> str:
     """Return the next key, in small letters; no Enter is needed."""
     from hitl_vault.cli.printing import Cell, print_lines
 
-    print_lines([Cell(question or f"[a]pprove [r]eject [e]dit [c]omment [s]kip [q]uit", "bold")])
+    print_lines([Cell(question, "bold")])
     with _each_key():
         read = os.read(sys.stdin.fileno(), 32).decode(errors="replace")
     if read in {"\x03", ""}:

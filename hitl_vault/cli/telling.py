@@ -1,4 +1,4 @@
-"""Owns the sentences about requests and events on a terminal. Never prints; its texts are safe to."""
+"""Owns the sentences about requests and events. Never prints; what it returns is safe to print."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hitl_vault.core.events import Event, Kind
 from hitl_vault.core.model import Assurance, Request, Requirement, Stage, Status, Vote
 from hitl_vault.core.voting import tally
 
+_FOLLOWING = frozenset({Kind.EDITED, Kind.APPROVED, Kind.REJECTED, Kind.EXPIRED})
 _ANSWERS = {"approve": "approves", "reject": "rejects", "edit": "approves with changes"}
 
 
@@ -69,21 +70,29 @@ def vote_line(vote: Vote) -> str:
 def decision_line(request: Request, status: Status | None = None) -> str:
     """Return how a request stands as a sentence, without its id."""
     status = status or request.status
-    by = ", ".join(safe(name) for name in request.reviewers)
-    why = f": {safe(request.reason)}" if request.reason else ""
     if status is Status.PENDING:
         return f"still pending, {count_so_far(request)}"
-    if status in {Status.APPROVED, Status.REJECTED} and by:
-        return f"{status} by {by}{why}"
+    by = ", ".join(safe(name) for name in request.reviewers)
+    why = f": {safe(request.reason)}" if request.reason else ""
+    if status is Status.REJECTED:
+        return f"rejected by {by}{why}"
+    if not status.was_approved:
+        return f"{status}{why}"
+    changed = " with changes" if request.edited is not None else ""
+    approved = f"approved{changed} by {by}{why}"
+    if status is Status.APPROVED:
+        return approved
     error = request.outcome.error if request.outcome else ""
-    return f"{status}: {safe(error)}" if error else f"{status}{why}"
+    return f"{status}{f' ({safe(error)})' if error else ''}, {approved}"
 
 
 def who(event: Event) -> str:
     """Return who caused an event; for an unproved answer, what it came over."""
+    if event.kind in _FOLLOWING:
+        return "ledger"
     if event.kind is Kind.VOTED and event.data.get("assurance") == Assurance.EDITED:
         channel = safe(event.data.get("channel"))
-        return "the file" if channel == "file" else channel
+        return "the note" if channel in {"note", "file"} else channel
     return safe(event.actor) or "nobody named"
 
 
@@ -101,7 +110,9 @@ def _voted(actor: str, data: dict[str, Any]) -> str:
     says = _ANSWERS.get(str(data.get("answer")), "answers")
     if data.get("assurance") == Assurance.EDITED:
         return f"says {actor} {says}{_because(data)}"
-    return f"{says} ({safe(data.get('assurance'))}, over {safe(data.get('channel'))}){_because(data)}"
+    return (
+        f"{says} ({safe(data.get('assurance'))}, over {safe(data.get('channel'))}){_because(data)}"
+    )
 
 
 def _changes(data: dict[str, Any]) -> str:
@@ -119,7 +130,7 @@ def _until(data: dict[str, Any]) -> str:
 _FACTS: dict[Kind, Callable[[str, dict[str, Any]], str]] = {
     Kind.REQUESTED: lambda _, data: f"asks for {safe(data.get('type') or 'an action')}",
     Kind.VOTED: _voted,
-    Kind.EDITED: lambda _, data: f"changes the details: {_changes(data)}",
+    Kind.EDITED: lambda _, data: f"the details are changed: {_changes(data)}",
     Kind.APPROVED: lambda _, data: f"it is approved{_until(data)}",
     Kind.REJECTED: lambda *_: "it is rejected",
     Kind.EXPIRED: lambda _, data: f"it expires{_because(data)}",

@@ -24,11 +24,14 @@ VARIABLES = ("action", "details", "now")
 ACTION_FIELDS = ("type", "requested_by", "agent", "run_id")
 FUNCTIONS = frozenset(
     """
-    bytes contains double duration dyn endsWith int matches size startsWith string timestamp type
+    bytes contains double duration dyn endsWith int lower matches size startsWith string timestamp type
     uint getDate getDayOfMonth getDayOfWeek getDayOfYear getFullYear getHours getMilliseconds
     getMinutes getMonth getSeconds
     """.split()  # noqa: SIM905 - a column of two dozen lines reads worse
 )
+_OURS = {"lower": str.lower}
+"""What CEL lacks. A pattern with `(?i)` does the same, but is compiled at each evaluation: 30 to
+150 microseconds against one."""
 MAX_CHARS = 4096  # the evaluator overflows its stack, and ends the process, on far longer chains
 _TYPES = frozenset({"bool", "bytes", "double", "int", "list", "map", "string", "type", "uint"})
 _TEXT = re.compile(r"""(?:[rR]?("|')(?:\\.|(?!\1).)*\1)|//[^\n]*""", re.DOTALL)
@@ -97,7 +100,8 @@ def make_facts(action: Action, now: datetime) -> Facts:
         "run_id": action.run_id,
     }
     try:
-        context = _cel().Context({"action": seen, "details": action.details, "now": now})
+        variables = {"action": seen, "details": action.details, "now": now}
+        context = _cel().Context(variables, _OURS)
     except BaseException as error:
         if not _is_evaluation_error(error):
             raise
@@ -142,7 +146,7 @@ def faults_of(condition: Condition) -> list[str]:
         why = "rules cannot read the agent's own prose; " if name == "description" else ""
         faults.append(f"`action.{name}` is unknown; {why}there are {', '.join(ACTION_FIELDS)}")
     if not variables:
-        constant = condition.judge(Facts(details={}, context={}))
+        constant = condition.judge(Facts(details={}, context=_cel().Context({}, _OURS)))
         if not isinstance(constant, bool):
             faults.append(constant)
     return faults
@@ -278,6 +282,6 @@ def _meant(name: str) -> str:
 
 
 def _instead(name: str) -> str:
-    if name in {"lowerAscii", "upperAscii", "lower", "upper"}:
-        return '; match without regard to case with matches("(?i)…")'
+    if name in {"lowerAscii", "upperAscii", "upper"}:
+        return "; compare without regard to case with lower(…)"
     return ""

@@ -56,7 +56,8 @@ def compose_mapping(text: str, *, max_chars: int = MAX_CHARS) -> yaml.MappingNod
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
-        raise YamlProblem(error.problem or "not YAML", line) from error
+        problem = f"{error.context}, {error.problem}" if error.context else error.problem
+        raise YamlProblem(problem or "not YAML", line) from error
     except (yaml.YAMLError, ValueError) as error:
         if isinstance(error, YamlProblem):
             raise

@@ -207,7 +207,7 @@ def shows(document: Document, fence: Fence | None, details: Details) -> bool:
         return True
     try:
         return same_details(parse_json_object(body), details)
-    except (InvalidRequest, ValueError):  # a number of thousands of digits is a ValueError
+    except (InvalidRequest, ValueError):  # ValueError: beyond RFC 8785
         return False
 
 

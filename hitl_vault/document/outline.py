@@ -1,7 +1,8 @@
 """Owns what stands where in a note's body: sections, fences, boxes, the end. Never judges.
 
-One pass over the lines. What stands in a code block is code and nothing else; boxes in comments
-are found, and marked as standing outside the ballot. Positions count characters of the note
+One pass over the lines. What stands in a code block is code and nothing else. Headings count in
+comments too, so that a stray `%%` does not make our sections vanish; boxes and code blocks in
+comments are marked. Positions count characters of the note
 without its byte order mark.
 """
 
@@ -59,11 +60,15 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fence:
-    """A code block: its first line, its last, and the section titles above it."""
+    """A code block: its first line, its last, and the section titles above it.
+
+    `hidden` is true for one in a comment, which readers do not see.
+    """
 
     language: str
     section: str
     part: str
+    hidden: bool
     opening: Line
     closing: Line
 
@@ -142,7 +147,7 @@ class _Scan:
             return
         if self._fence is not None or not plain:
             return
-        if plain[0] == "#" and not self._comment:
+        if plain[0] == "#":
             self._heading(line, text)
         elif plain.startswith(_CONFLICT):
             raise DocumentError(_MIXED, line=line.number)
@@ -161,8 +166,6 @@ class _Scan:
             return False
         ticks, language = match.group("ticks"), match.group("language").strip()
         if self._fence is None:
-            if self._comment:
-                return False
             self._fence = (ticks, language, line)
             return True
         opened, name, first = self._fence
@@ -172,6 +175,7 @@ class _Scan:
                     language=name,
                     section=self._section,
                     part=self._part,
+                    hidden=bool(self._comment),
                     opening=first,
                     closing=line,
                 )

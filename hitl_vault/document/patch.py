@@ -27,6 +27,8 @@ from hitl_vault.errors import DocumentError
 __all__ = ["updated", "with_feedback"]
 
 _OUR_TAGS = frozenset(f"hitl/{status}" for status in Status)
+# the second round changes nothing, unless the first took away what hid a part of the note
+_ROUNDS = 4
 _OUTCOME = re.compile(r"^Outcome: [^\r\n]*", re.MULTILINE)
 
 
@@ -49,9 +51,22 @@ def updated(
         pending request's answer is left alone, unless it is counted already or was made for details
         that are no longer in force.
     """
-    document = parse_document(data)
-    if document.id != request.id:
-        raise DocumentError(f"the note is about {document.id}, not about {request.id}")
+    before = parse_document(data)
+    if before.id != request.id:
+        raise DocumentError(f"the note is about {before.id}, not about {request.id}")
+    document = before
+    for _ in range(_ROUNDS):
+        text = _spliced(document, request, history, renderer)
+        if text == document.text:
+            _check(before, document, request)
+            return document.encode(text)
+        document = parse_document(document.encode(text))
+    raise DocumentError("the note cannot be brought up to date as it stands")
+
+
+def _spliced(
+    document: Document, request: Request, history: Sequence[Recorded], renderer: Renderer
+) -> str:
     splices = Splices(document)
     decided = request.status is not Status.PENDING
     blank = not decided and _is_answered_for(document, request)
@@ -66,7 +81,7 @@ def updated(
         restate_lines(splices, request, fresh)
     _add_result(splices, request)
     _add_audit(splices, history)
-    return _made(splices, request, status_set=decided or blank)
+    return splices.text()
 
 
 def _is_answered_for(document: Document, request: Request) -> bool:
@@ -165,17 +180,11 @@ def _after_known(
     return section.heading.end, history
 
 
-def _made(splices: Splices, request: Request, *, status_set: bool) -> bytes:
-    """Make the replacements, and read the note again to be sure of them."""
-    document = splices.document
-    data = document.encode(splices.text())
-    if not splices:
-        return data
-    after = parse_document(data)
-    missed = status_set and "status" in document.entries and after.status_text != request.status
-    if missed or after.entries.keys() != document.entries.keys() or after.id != document.id:
+def _check(before: Document, after: Document, request: Request) -> None:
+    decided = request.status is not Status.PENDING
+    missed = decided and "status" in before.entries and after.status_text != request.status
+    if missed or after.entries.keys() != before.entries.keys() or after.id != before.id:
         raise DocumentError("the properties cannot be replaced where they stand", line=2)
-    return data
 
 
 def _marker(document: Document) -> int:

@@ -61,13 +61,22 @@ class Document:
 
     @property
     def action_fence(self) -> Fence | None:
-        """The block that shows what will run; None if there is not exactly one."""
-        return self._one_fence(WILL_RUN, "")
+        """The block that shows what will run; None if there is not exactly one, in plain sight."""
+        return _seen(self.fence(WILL_RUN))
 
     @property
     def changes_fence(self) -> Fence | None:
-        """The block for changed details; None if there is not exactly one."""
-        return self._one_fence(DECIDE, CHANGES)
+        """The block for changed details; None if there is not exactly one, in plain sight."""
+        return _seen(self.fence(DECIDE, CHANGES))
+
+    def fence(self, section: str, part: str = "") -> Fence | None:
+        """Return the one `json` block of a section or part, None if there is not exactly one."""
+        found = [
+            fence
+            for fence in self.outline.fences
+            if (fence.section, fence.part) == (section, part) and fence.language == "json"
+        ]
+        return found[0] if len(found) == 1 else None
 
     def typed(self, key: str) -> str:
         """Return the source text of a property's value."""
@@ -96,14 +105,6 @@ class Document:
         ):
             return ", ".join(item.value for item in node.value)
         return self.typed(key)
-
-    def _one_fence(self, section: str, part: str) -> Fence | None:
-        found = [
-            fence
-            for fence in self.outline.fences
-            if fence.section == section and fence.part == part and fence.language == "json"
-        ]
-        return found[0] if len(found) == 1 else None
 
 
 def parse_document(data: bytes, *, path: str = "") -> Document:
@@ -137,6 +138,10 @@ def looks_torn(data: bytes, written: bytes | None = None) -> bool:
     if written is not None and len(data) > len(written):
         return False
     return rest.startswith(b"---") or b"---".startswith(rest)
+
+
+def _seen(fence: Fence | None) -> Fence | None:
+    return fence if fence is not None and not fence.hidden else None
 
 
 def _parse(data: bytes, path: str) -> Document:

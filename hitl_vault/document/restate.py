@@ -36,9 +36,9 @@ def restate_action(splices: Splices, request: Request, *, blank: bool) -> None:
         splices.set_property("payload_sha256", quoted(request.payload_in_force))
     if text_of(document.entries.get("risk")) != request.verdict.risk:
         splices.set_word("risk", request.verdict.risk.value)
-    _restate_fence(splices, document.action_fence, request)
+    _restate_fence(splices, document.fence(WILL_RUN), request)
     if Answer.EDIT in request.requirement.answers:
-        _restate_fence(splices, document.changes_fence, request)
+        _restate_fence(splices, document.fence(DECIDE, CHANGES), request)
     else:
         _drop_changes(splices)
     _restate_boxes(splices, request, blank=blank)
@@ -61,7 +61,7 @@ def restate_lines(splices: Splices, request: Request, fresh: Document) -> None:
 def _restate_summary(splices: Splices, fresh: Document) -> None:
     known = _labelled(splices.document, WILL_RUN).get(_SHORT, [])
     wanted = _labelled(fresh, WILL_RUN).get(_SHORT, [])
-    fence = splices.document.action_fence
+    fence = splices.document.fence(WILL_RUN)
     if wanted and not known and fence is not None:
         splices.insert(fence.opening.start, wanted[0][2], "")
     elif len(known) == 1 and not wanted:
@@ -77,7 +77,7 @@ def _restate_fence(splices: Splices, fence: Fence | None, request: Request) -> N
 
 def _drop_changes(splices: Splices) -> None:
     section = splices.document.outline.section(CHANGES, level=SUBSECTION)
-    fence = splices.document.changes_fence
+    fence = splices.document.fence(DECIDE, CHANGES)
     if section is not None and fence is not None:
         splices.remove_lines(section.heading.start, fence.closing.end)
 

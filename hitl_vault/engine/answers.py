@@ -80,15 +80,16 @@ class Answers:
         options = self._parts.options
         ends = f"hitl:end {request.id}".encode() in loaded.data
         patience = options.settle_s if ends else options.unreadable_after_s
-        if looks_torn(loaded.data, self._fresh(request)):
+        torn = looks_torn(loaded.data, await self._fresh(request))
+        if torn:
             patience = options.missing_after_s
         if age_s() < patience:
             return min(_AGAIN_S, patience)
+        if torn:
+            await self._display.written_again(request, path, loaded)
+            return None
         if request.status is not Status.PENDING:
             self._display.seen(request.id, path, loaded.signature)
-            return None
-        if looks_torn(loaded.data, self._fresh(request)):
-            await self._display.written_again(request, path, loaded)
             return None
         sentence = (
             f"Not decided: this note cannot be read ({error.problem}). Undo the change, or delete "
@@ -97,8 +98,9 @@ class Answers:
         await self._display.tell(request, path, loaded, sentence)
         return None
 
-    def _fresh(self, request: Request) -> bytes:
-        return self._parts.renderer.render(request).encode()
+    async def _fresh(self, request: Request) -> bytes:
+        history = await self._parts.ledger.history(request.id)
+        return self._parts.renderer.render(request, history).encode()
 
     async def _hand_in(self, request: Request, path: str, loaded: Loaded, ballot: Answered) -> None:
         reviewer = ballot.reviewer or voting.UNNAMED
@@ -132,12 +134,13 @@ class Answers:
             return
         match receipt.kept:
             case Kept.ACCEPTED if request.status is Status.PENDING and vote.edit is None:
-                await self._display.tell(request, path, loaded, _counted(request, vote))
+                sentence = _counted(request, vote)
+                await self._display.tell(request, path, loaded, sentence, afresh=True)
             case Kept.REFUSED:
                 sentence = f"Not decided: {receipt.message}."
                 await self._display.tell(request, path, loaded, sentence)
             case Kept.CONFLICT:
-                await self._display.tell(request, path, loaded, _too_late(request), late=True)
+                await self._display.tell(request, path, loaded, _too_late(request), afresh=True)
             case _:
                 self._display.seen(request.id, path, loaded.signature)
                 self._display.show_soon(request.id)
@@ -160,7 +163,7 @@ class Answers:
             self._display.seen(request.id, path, loaded.signature)
             self._display.show_soon(request.id)
         elif quiet():
-            await self._display.tell(request, path, loaded, _too_late(request), late=True)
+            await self._display.tell(request, path, loaded, _too_late(request), afresh=True)
 
 
 def _as_decided(ballot: Answered, request: Request) -> bool:

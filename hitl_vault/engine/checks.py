@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from hitl_vault.core.canonical import payload_sha256
+from hitl_vault.core.canonical import check_details
 from hitl_vault.core.durations import parse_duration
 from hitl_vault.core.model import Action, Details, is_valid_id, make_id
 from hitl_vault.errors import InvalidRequest
@@ -33,7 +33,7 @@ def action_of(
         raise InvalidRequest("type is empty; say what kind of action it is")
     if not action.requested_by.strip():
         raise InvalidRequest("requested_by is empty; say who asks")
-    payload_sha256(action)
+    check_details(details)
     return action
 
 

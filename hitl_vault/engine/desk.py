@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 from hitl_vault.core.model import Request, Status
 from hitl_vault.document.ballot import Folder
@@ -18,12 +20,13 @@ from hitl_vault.engine.answers import Answers
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
-from hitl_vault.errors import HitlVaultError, StorageError
+from hitl_vault.errors import HitlVaultError
 from hitl_vault.ports import Found, Hints, Loaded
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 64
 _BALLOTS = frozenset({Folder.PENDING, Folder.APPROVED, Folder.REJECTED})
+_UNKNOWN = "looks like a document, but the ledger knows no such request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,7 @@ class Desk:
         self._hinted: set[str] = set()
         self._due: dict[str, float] = {}
         self._next_scan = 0.0
+        self._policy_due = math.inf
         self._wake = asyncio.Event()
         self._missing: dict[str, float] = {}
         self._unsettled: dict[str, tuple[bytes, float]] = {}
@@ -58,10 +62,10 @@ class Desk:
             self._parts.ledger.hint()
         if hints.all:
             self._next_scan = 0.0
-            self._policies.reload()
         for path in hints.paths:
             if path == self._parts.policy.name:
-                self._policies.reload()
+                self._policy_due = 0.0
+                self._wake.set()
             elif self._vault.folder_of(path) is not Folder.OTHER:
                 self._hinted.add(path)
         if hints.all or self._hinted:
@@ -78,13 +82,16 @@ class Desk:
                 await self.tick()
             except HitlVaultError as error:
                 _log.error("the desk could not finish a round, it tries again: %s", error)
+            except Exception:  # whatever it was, the desk must go on reading answers
+                _log.exception("the desk could not finish a round, it tries again")
             await self._pause()
 
     async def _pause(self) -> None:
         if self._hinted:
             return
         now = self._clock.monotonic()
-        until = min([self._next_scan, *self._due.values()], default=self._next_scan)
+        soonest = min(self._next_scan, self._policy_due, self._display.next_flush())
+        until = min([soonest, *self._due.values()])
         try:
             async with asyncio.timeout(max(0.0, until - now)):
                 await self._wake.wait()
@@ -99,11 +106,19 @@ class Desk:
         due = {path for path, at in self._due.items() if at <= now}
         for path in due:
             del self._due[path]
+        if now >= self._policy_due:
+            self._read_policy()
         await self._look_at(sorted(paths | due))
-        if now >= self._next_scan:
-            self._next_scan = now + self._parts.options.rescan_s
-            await self._rescan()
-        await self._display.flush()
+        try:
+            if now >= self._next_scan:
+                self._next_scan = now + self._parts.options.rescan_s
+                await self._rescan()
+        finally:
+            await self._display.flush(all=False)
+
+    def _read_policy(self) -> None:
+        wait_s = self._policies.reload()
+        self._policy_due = math.inf if wait_s is None else self._clock.monotonic() + wait_s
 
     async def _look_at(self, paths: list[str]) -> None:
         for start in range(0, len(paths), _AT_ONCE):
@@ -113,7 +128,7 @@ class Desk:
 
     async def _rescan(self) -> None:
         self._parts.ledger.hint()
-        self._policies.reload()
+        self._read_policy()
         await self._display.catch_up()
         found = await self._vault.scan()
         by_id: defaultdict[str, list[Found]] = defaultdict(list)
@@ -126,6 +141,8 @@ class Desk:
         changed: list[str] = []
         for id, items in by_id.items():
             known = self._display.known(id)
+            if len(items) > 1:
+                await self._notice_all_but_one(id, [item.path for item in items])
             for item in items:
                 same = known is not None and known.path == item.path
                 if len(items) > 1 or not same or known.signature != item.signature:  # type: ignore[union-attr]
@@ -134,29 +151,45 @@ class Desk:
         await self._look_at(changed)
         await self._look_for_missing(set(by_id))
 
+    async def _notice_all_but_one(self, id: str, paths: list[str]) -> None:
+        """Know of every second note before any of them is read."""
+        if await self._parts.ledger.get(id) is None:
+            return
+        known = self._display.known(id)
+        first = known.path if known is not None and known.path in paths else None
+        first = first or await self._vault.find(id) or paths[0]
+        for path in paths:
+            if path != first:
+                self._notice(path, _second(id, first))
+
     def _forget_gone(self, present: set[str]) -> None:
-        for path in [path for path in self.notices if path not in present]:
-            del self.notices[path]
-            self._strangers.pop(path, None)
+        memories: tuple[dict[str, Any], ...] = (self.notices, self._strangers, self._unsettled)
+        for memory in memories:
+            for path in [path for path in memory if path not in present]:
+                del memory[path]
 
     def _stranger(self, item: Found) -> None:
         """Report, once, a file that names a request but is not its note: it decides nothing."""
         if self._strangers.get(item.path) == item:
             return
         self._strangers[item.path] = item
-        name = item.path.rpartition("/")[2]
-        for id in self._display.known_ids():
-            if id in name:
-                self._notice(
-                    item.path, f"is a copy of the note of {id}; it is not read as an answer"
-                )
-                return
+        copied = self._copied(item.path)
+        if copied is not None:
+            self._notice(item.path, _copy(copied))
 
-    def _notice(self, path: str, text: str) -> None:
+    def _copied(self, path: str) -> str | None:
+        """Return the longest id of a request that the name of this other file holds."""
+        name = path.rpartition("/")[2]
+        return max((id for id in self._display.known_ids() if id in name), key=len, default=None)
+
+    def _notice(self, path: str, text: str) -> bool:
+        """Tell, once; return True if it was news."""
         notice = Notice(path=path, text=text)
-        if self.notices.get(path) != notice:
-            self.notices[path] = notice
-            _log.warning("%s %s", path, text)
+        if self.notices.get(path) == notice:
+            return False
+        self.notices[path] = notice
+        _log.warning("%s %s", path, text)
+        return True
 
     async def _look_for_missing(self, present: set[str]) -> None:
         now = self._clock.monotonic()
@@ -176,8 +209,11 @@ class Desk:
     async def _look(self, path: str) -> None:
         try:
             await self._look_closely(path)
-        except StorageError as error:
-            self._notice(path, f"cannot be read: {error}")
+        except Exception as error:  # one note must never cost the others their turn
+            known = isinstance(error, HitlVaultError)
+            text = str(error) if known else f"{type(error).__name__}: {error}"
+            if self._notice(path, f"cannot be read now, it is tried again: {text}") and not known:
+                _log.exception("reading %s failed", path)
 
     async def _look_closely(self, path: str) -> None:
         id = self._vault.request_id(path)
@@ -187,12 +223,15 @@ class Desk:
         if loaded is None:
             self._unsettled.pop(path, None)
             return
-        known = self._display.known(id) or (await self._vault.shown([id])).get(id)
+        known = await self._display.recall(id)
         if known is not None and known.path == path and known.signature == loaded.signature:
+            self.notices.pop(path, None)
             return
         request = await self._parts.ledger.get(id)
         if request is None:
-            self._notice(path, "looks like a document, but the ledger knows no such request")
+            if path not in self.notices:
+                copied = self._copied(path)
+                self._notice(path, _UNKNOWN if copied is None else _copy(copied))
             return
         first = await self._vault.find(id) if known is None else known.path
         if first is not None and first != path and await self._vault.load(first):
@@ -203,6 +242,7 @@ class Desk:
             await self._two_notes(request, path, other)
             return
         await self._judge(request, path, loaded)
+        self.notices.pop(path, None)
 
     async def _other_note(self, id: str, path: str) -> str | None:
         """Return a second note of this request that was noticed and is still there."""
@@ -214,7 +254,7 @@ class Desk:
         return None
 
     async def _two_notes(self, request: Request, first: str, second: str) -> None:
-        self._notice(second, f"is a second note of {request.id}, beside {first}; neither is read")
+        self._notice(second, _second(request.id, first))
         if request.status is not Status.PENDING:
             return
         present = await self._vault.load(first)
@@ -224,6 +264,7 @@ class Desk:
                 "Delete one of them; the other then counts."
             )
             await self._display.tell(request, first, present, sentence)
+            self._display.unseen(request.id)  # it is to be read once it is alone
 
     async def _judge(self, request: Request, path: str, loaded: Loaded) -> None:
         wait_s = await self._answers.look(
@@ -254,3 +295,11 @@ class Desk:
             return True
         self._due[path] = self._clock.monotonic() + settle_s - age
         return False
+
+
+def _second(id: str, first: str) -> str:
+    return f"is a second note of {id}, beside {first}; neither is read"
+
+
+def _copy(id: str) -> str:
+    return f"is a copy of the note of {id}; it is not read as an answer"

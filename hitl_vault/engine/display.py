@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+import math
 from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
 
 from hitl_vault.core.model import Request, Status
 from hitl_vault.document.ballot import Folder
 from hitl_vault.document.patch import updated, with_feedback
+from hitl_vault.document.reading import parse_document
 from hitl_vault.engine.parts import Parts
 from hitl_vault.errors import DocumentError, StorageError
 from hitl_vault.ports import Filter, Loaded, Shown, Signature
@@ -24,6 +26,8 @@ from hitl_vault.ports import Filter, Loaded, Shown, Signature
 _log = logging.getLogger(__name__)
 _GRACE_S = 1.5  # how long another process may take to show what it committed
 _TRIES = 5
+_TOGETHER_S = 0.05
+_AGAIN_S = 1.0
 _OPEN = frozenset({Status.PENDING, Status.APPROVED, Status.EXECUTING, Status.UNKNOWN})
 
 
@@ -36,8 +40,9 @@ class Display:
         self._shown: dict[str, Shown] = {}
         self._unsaved: dict[str, Shown] = {}
         self._finished: dict[str, datetime] = {}
-        self._stale: set[str] = set()
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._stale: dict[str, float] = {}
+        self._failures: dict[str, str] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.waiting: set[str] = set()
 
     async def start(self) -> None:
@@ -46,13 +51,12 @@ class Display:
         pending = await self._ledger.find(Filter(statuses=frozenset({Status.PENDING})))
         self.waiting = {request.id for request in pending}
         for shown in self._shown.values():
-            if (
-                shown.id not in self.waiting
-                and self._vault.folder_of(shown.path) is not Folder.DONE
-            ):
+            if shown.id not in self.waiting:
                 request = await self._ledger.get(shown.id)
                 if request is not None and request.status.is_terminal:
                     self._finished[shown.id] = request.updated_at
+                if request is not None and request.rev > shown.rev:
+                    self.show_soon(shown.id)  # its last process did not live to show it
 
     # memory
 
@@ -60,13 +64,22 @@ class Display:
         """Return what this process knows to be shown."""
         return self._shown.get(id)
 
+    async def recall(self, id: str) -> Shown | None:
+        """Return what is known to be shown by any process, notes in Done included."""
+        known = self._shown.get(id) or self._unsaved.get(id)
+        return known or (await self._vault.shown([id])).get(id)
+
     def known_ids(self) -> Iterable[str]:
         """Return the ids of every request that was shown."""
         return self._shown.keys()
 
     def remember(self, shown: Shown) -> None:
         """Keep what was seen or written; saved with the next flush."""
-        self._shown[shown.id] = self._unsaved[shown.id] = shown
+        self._unsaved[shown.id] = shown
+        if self._vault.folder_of(shown.path) is Folder.DONE:
+            self._shown.pop(shown.id, None)  # what lies in Done is looked up when it is needed
+        else:
+            self._shown[shown.id] = shown
 
     def seen(self, id: str, path: str, signature: Signature | None) -> None:
         """Remember that the file in this state needs no further look."""
@@ -76,39 +89,68 @@ class Display:
         same = known.pristine and known.signature == signature
         self.remember(replace(known, path=path, signature=signature, pristine=same))
 
+    def unseen(self, id: str) -> None:
+        """Remember that the file is to be looked at again, changed or not."""
+        known = self._shown.get(id)
+        if known is not None and known.signature is not None:
+            self.remember(replace(known, signature=None, pristine=False))
+
     # showing
 
     def show_soon(self, id: str) -> None:
-        """Bring the note up to date with the next flush."""
-        self._stale.add(id)
+        """Bring the note up to date in a moment: approval, claim and end often come together."""
+        self._stale.setdefault(id, self._clock.monotonic() + _TOGETHER_S)
 
-    async def flush(self) -> None:
-        """Bring every stale note up to date and save what is known."""
-        stale, self._stale = self._stale, set()
-        for id in stale:
+    def next_flush(self) -> float:
+        """Return the monotonic time at which a stale note is due, infinity if none is stale."""
+        return min(self._stale.values(), default=math.inf)
+
+    async def flush(self, *, all: bool = True) -> None:
+        """Bring stale notes up to date, without `all` those that are due; save what is known."""
+        now = math.inf if all else self._clock.monotonic()
+        due = [id for id, at in self._stale.items() if at <= now]
+        for id in due:
+            del self._stale[id]
+        for id in due:
             await self.show(id)
         if self._unsaved:
-            unsaved, self._unsaved = self._unsaved, {}
-            await self._vault.note_shown(list(unsaved.values()))
+            await self._save()
+
+    async def _save(self, *, seq: int | None = None) -> None:
+        unsaved, self._unsaved = self._unsaved, {}
+        try:
+            await self._vault.note_shown(list(unsaved.values()), seq=seq)
+        except StorageError:
+            self._unsaved = unsaved | self._unsaved
+            raise
 
     async def show(self, id: str) -> None:
         """Bring one note up to date now. What cannot be written is logged, never raised: the ledger
-        holds the truth, and the next process tries again.
+        holds the truth, and every later flush, here or in the next process, tries again.
         """
-        async with self._locks[id]:
+        async with self._lock(id):
             try:
                 await self._show(id)
             except (StorageError, DocumentError) as error:
-                _log.error("the note of %s cannot be written: %s", id, error)
-        if not self._locks[id].locked():
-            self._locks.pop(id, None)
+                self._stale[id] = self._clock.monotonic() + _AGAIN_S
+                self._complain(id, error)
+            else:
+                self._failures.pop(id, None)
+
+    def _lock(self, id: str) -> asyncio.Lock:
+        return self._locks.setdefault(id, asyncio.Lock())
+
+    def _complain(self, id: str, error: Exception) -> None:
+        if self._failures.get(id) != str(error):
+            self._failures[id] = str(error)
+            _log.error("the note of %s cannot be written, it is tried again: %s", id, error)
 
     async def _show(self, id: str) -> None:
         request = await self._ledger.get(id)
         if request is None:
             return
         self._track(request)
-        known = self._shown.get(id) or (await self._vault.shown([id])).get(id)
+        known = await self.recall(id)
         if known is None:
             await self._create(request)
         elif known.rev < request.rev:
@@ -146,7 +188,11 @@ class Display:
             self.waiting.discard(id)
             return False
         path = self._vault.path_for(id)
-        signature = await self._vault.create(path, await self._render(request))
+        try:
+            signature = await self._vault.create(path, await self._render(request))
+        except (StorageError, DocumentError) as error:
+            self._complain(id, error)
+            return False
         if signature is not None:
             self.remember(_shown(request, path, signature, pristine=True))
         return signature is not None
@@ -156,7 +202,7 @@ class Display:
         return await self._put(request, path, present, await self._render(request), pristine=True)
 
     async def _update(self, request: Request, known: Shown) -> None:
-        if request.status is Status.PENDING and request.edited is None:
+        if request.status is Status.PENDING and await self._is_answerable(request, known):
             self.remember(replace(known, rev=request.rev))  # between asking and deciding: no write
             return
         for _ in range(_TRIES):
@@ -173,7 +219,19 @@ class Display:
             if await self._put(request, known.path, loaded, new, pristine=pristine):
                 return
         _log.warning("the note of %s keeps changing; it is brought up to date later", request.id)
-        self._stale.add(request.id)
+        self.show_soon(request.id)
+
+    async def _is_answerable(self, request: Request, known: Shown) -> bool:
+        """True unless the note shows details that a reviewer has changed since."""
+        if request.edited is None:
+            return True
+        loaded = await self._vault.load(known.path)
+        if loaded is None:
+            return False
+        try:
+            return parse_document(loaded.data).payload_sha256 == request.payload_in_force
+        except DocumentError:
+            return False
 
     async def _patched(self, request: Request, loaded: Loaded) -> bytes:
         history = await self._ledger.history(request.id)
@@ -195,20 +253,21 @@ class Display:
         return True
 
     async def tell(
-        self, request: Request, path: str, present: Loaded, sentence: str, *, late: bool = False
+        self, request: Request, path: str, present: Loaded, sentence: str, *, afresh: bool = False
     ) -> None:
         """Put one sentence into a note a person wrote into; at most one write for each of theirs.
 
-        With `late`, the note is also brought back to what was decided.
+        With `afresh`, the note is also brought up to date: to what was decided, or to an empty
+        ballot for the next person.
         """
-        base = await self._patched(request, present) if late else present.data
+        base = await self._patched(request, present) if afresh else present.data
         new = with_feedback(base, sentence)
         signature: Signature | None = present.signature
         if new != present.data:
             signature = await self._vault.replace(path, present.data, new)
             if signature is None:
                 return  # it changed meanwhile: it will be looked at again
-        if late:
+        if afresh:
             self.remember(_shown(request, path, signature, pristine=False))
         else:
             self.seen(request.id, path, signature)
@@ -221,31 +280,33 @@ class Display:
         if seq == 0:
             await self._show_everything_open()
             return
-        grace = self._clock.now() - timedelta(seconds=_GRACE_S)
+        now = self._clock.now()
         ids: set[str] = set()
         upto = seq
         async with aclosing(self._ledger.changes(seq, follow=False)) as changes:
             async for recorded in changes:
-                if recorded.event.at > grace:
+                # a clock that was set back makes old events look new: those are shown at once
+                if timedelta(0) <= now - recorded.event.at < timedelta(seconds=_GRACE_S):
                     break
                 upto = recorded.seq
                 ids.add(recorded.event.request_id)
         for id, shown in (await self._vault.shown(ids)).items():
             mine = self._shown.get(id)
-            if mine is None or mine.rev < shown.rev:
+            if self._vault.folder_of(shown.path) is Folder.DONE:
+                self._shown.pop(id, None)  # another process archived it
+            elif mine is None or mine.rev < shown.rev:
                 self._shown[id] = shown
         for id in ids:
             await self.show(id)
         if upto > seq:
-            unsaved, self._unsaved = self._unsaved, {}
-            await self._vault.note_shown(list(unsaved.values()), seq=upto)
+            await self._save(seq=upto)
 
     async def _show_everything_open(self) -> None:
         head = await self._ledger.head()
         for request in await self._ledger.find(Filter(statuses=_OPEN, oldest_first=True)):
             await self.show(request.id)
         if head.seq:
-            await self._vault.note_shown(list(self._unsaved.values()), seq=head.seq)
+            await self._save(seq=head.seq)
 
     async def archive(self, older_than_s: float | None = None) -> int:
         """Move notes finished this long ago to the Done folder; return how many were moved."""
@@ -254,21 +315,22 @@ class Display:
         moved = 0
         for id, at in list(self._finished.items()):
             if at <= before:
-                moved += await self._archive(id, at)
+                async with self._lock(id):
+                    moved += await self._archive(id, at)
+                self._finished.pop(id, None)
         return moved
 
     async def _archive(self, id: str, at: datetime) -> bool:
-        self._finished.pop(id, None)
         known = self._shown.get(id)
-        if known is None or self._vault.folder_of(known.path) is Folder.DONE:
+        if known is None:
             return False
         to = self._vault.done_path(id, at)
         signature = await self._vault.move(known.path, to)
-        if signature is None:
-            return False
-        self.remember(replace(known, path=to, signature=signature))
-        del self._shown[id]  # what lies in Done is looked up when it is needed
-        return True
+        if signature is not None:
+            self.remember(replace(known, path=to, signature=signature))
+        elif await self._vault.load(known.path) is None:
+            del self._shown[id]  # another process archived it, or a person took it away
+        return signature is not None
 
 
 def _shown(request: Request, path: str, signature: Signature | None, *, pristine: bool) -> Shown:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -14,7 +16,13 @@ from hitl_vault.core.canonical import payload_sha256, with_details
 from hitl_vault.core.model import Details, Request, Status
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
-from hitl_vault.errors import Denied, InvalidRequest, Refused, RequestNotFound
+from hitl_vault.errors import (
+    Denied,
+    HitlVaultError,
+    InvalidRequest,
+    Refused,
+    RequestNotFound,
+)
 from hitl_vault.ports import Receipt
 
 _log = logging.getLogger(__name__)
@@ -84,9 +92,17 @@ class Execution:
             if denied_by:
                 raise Denied(str(refused), request) from refused
             raise
+        except asyncio.CancelledError:
+            await asyncio.shield(self._not_begun())
+            raise
         assert receipt.request is not None
         self._request = receipt.request
         return receipt.request
+
+    async def _not_begun(self) -> None:
+        """A claim that was on its way may have been stored: say that nothing ran under it."""
+        with contextlib.suppress(HitlVaultError):  # it was not stored, or its death is noticed
+            await self.finish(Status.FAILED, error="cancelled before it began; nothing was run")
 
     async def __aexit__(
         self,

@@ -33,7 +33,14 @@ from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.timers import Timers, mark_if_dead
 from hitl_vault.engine.waiting import Waiting, refusal_of
-from hitl_vault.errors import Conflict, Denied, Refused, RequestNotFound
+from hitl_vault.errors import (
+    Conflict,
+    Denied,
+    Indeterminate,
+    Refused,
+    RequestNotFound,
+    StorageError,
+)
 from hitl_vault.ports import Capabilities, Filter, Hints, Kept, Receipt
 
 _log = logging.getLogger(__name__)
@@ -78,7 +85,7 @@ class Orchestrator:
             raise RuntimeError("this Orchestrator is open already")
         parts = self._assemble()
         self._open = parts
-        self.policies = Policies(parts.policy, parts.options)
+        self.policies = Policies(parts.policy, parts.options, parts.clock)
         self._display = Display(parts)
         self._desk = Desk(parts, self._display, self.policies)
         self._waiting = Waiting(parts, self._display)
@@ -107,6 +114,8 @@ class Orchestrator:
         await parts.watcher.aclose()
         try:
             await self._display.flush()
+        except StorageError as error:  # a note is a view: the next process shows what this did not
+            _log.error("what the notes show could not be saved: %s", error)
         finally:
             await parts.ledger.aclose()
             await parts.vault.aclose()
@@ -501,7 +510,10 @@ class Orchestrator:
 
     async def _submit(self, command: c.Command, *, show: bool = True) -> Receipt:
         """Submit and raise what was not accepted. A duplicate is as good as accepted."""
-        receipt = await self._parts.ledger.submit(command)
+        try:
+            receipt = await self._parts.ledger.submit(command)
+        except Indeterminate:
+            receipt = await self._parts.ledger.submit(command)  # the same ids: it counts once
         if show and receipt.request is not None:
             await self._shown(receipt.request.id)
         match receipt.kept:

@@ -1,7 +1,8 @@
 """Owns which policy is in force. Never lets a broken one loosen anything.
 
 A policy that cannot be read leaves the last good one in force; where there was none, everything
-asks. Both are logged as errors and shown by `problem`.
+asks. Both are logged as errors and shown by `problem`. A changed text counts once it has been read
+twice the same: the first half of a policy that is being saved is a policy too, and a looser one.
 """
 
 from __future__ import annotations
@@ -15,22 +16,24 @@ from hitl_vault.core.model import Action, Details, Effect, Verdict
 from hitl_vault.core.policy import Policy, ask_everything, parse_policy
 from hitl_vault.engine.parts import Options
 from hitl_vault.errors import PolicyError
-from hitl_vault.ports import PolicySource
+from hitl_vault.ports import Clock, PolicySource
 
 _log = logging.getLogger(__name__)
+_SETTLE_S = 0.3  # how long a changed text must stay the same
 
 
 class Policies:
     """The policy in force, read again when its file changes."""
 
-    def __init__(self, source: PolicySource, options: Options) -> None:
-        self._source, self._options = source, options
+    def __init__(self, source: PolicySource, options: Options, clock: Clock) -> None:
+        self._source, self._options, self._clock = source, options, clock
+        self._read: tuple[bytes | None, float] | None = None
         self.problem: PolicyError | None = None
         self.current = self._first()
 
     def _first(self) -> Policy:
         try:
-            return self._loaded()
+            return self._parsed(self._source.load())
         except PolicyError as error:
             self._complain(error)
         kept = self._source.load_last_good()
@@ -40,13 +43,12 @@ class Policies:
             except PolicyError as error:
                 _log.error("the last good policy cannot be read either: %s", error)
             else:
-                _log.error("the last good policy stays in force")
+                _log.error("until it can be read the last good policy stays in force")
                 return policy
-        _log.error("everything asks until the policy can be read")
+        _log.error("until it can be read everything asks")
         return ask_everything(self._source.name, str(self.problem))
 
-    def _loaded(self) -> Policy:
-        text = self._source.load()
+    def _parsed(self, text: bytes) -> Policy:
         policy = parse_policy(text, name=self._source.name)
         try:
             self._source.keep(text)
@@ -63,22 +65,53 @@ class Policies:
             _log.error("the policy cannot be used: %s", error)
         self.problem = error
 
-    def reload(self) -> None:
-        """Read the policy again; keep the one in force if that fails."""
+    def reload(self) -> float | None:
+        """Read the policy again; keep the one in force if that fails.
+
+        Returns:
+            Seconds after which to call it again, because the text has just changed; else None.
+        """
+        text, failure = self._text()
+        if text is not None and self._is_unchanged(text):
+            self._read = None
+            return None
+        now = self._clock.monotonic()
+        if self._read is None or self._read[0] != text:
+            self._read = (text, now)
+        left = self._read[1] + _SETTLE_S - now
+        if left > 0:
+            return left
+        if failure is not None:
+            self._complain(failure)
+        elif text is not None:
+            self._take(text)
+        return None
+
+    def _text(self) -> tuple[bytes | None, PolicyError | None]:
         try:
-            if self._is_unchanged(self._source.load()):
-                return
-            policy = self._loaded()
+            return self._source.load(), None
+        except PolicyError as error:
+            return None, error
+
+    def _take(self, text: bytes) -> None:
+        before = self.current
+        try:
+            self.current = self._parsed(text)
         except PolicyError as error:
             self._complain(error)
             return
-        if policy.sha256 != self.current.sha256:
-            _log.info("policy %s is in force", policy.sha256[:12])
-        self.current = policy
+        self._read = None
+        if self.current.sha256 != before.sha256:
+            _log.info("policy %s is in force", self.current.sha256[:12])
 
     def evaluate(self, action: Action, now: datetime, timeout_s: float | None = None) -> Verdict:
         """Judge an action by the policy in force."""
-        return self.current.evaluate(
+        return self._judged(self.current, action, now, timeout_s)
+
+    def _judged(
+        self, policy: Policy, action: Action, now: datetime, timeout_s: float | None = None
+    ) -> Verdict:
+        return policy.evaluate(
             action,
             now,
             timeout_s=timeout_s,
@@ -87,9 +120,25 @@ class Policies:
         )
 
     def denied_by(self, action: Action, now: datetime) -> str:
-        """Return the deny rules in force for an action, "" if none: they beat any approval."""
-        verdict = self.evaluate(action, now)
-        return ", ".join(verdict.rules) or "the default" if verdict.effect is Effect.DENY else ""
+        """Return the deny rules for an action, "" if none: they beat any approval.
+
+        The policy is read for it, and a deny rule counts from its first reading on.
+        """
+        self.reload()
+        for policy in (self.current, *self._newly_read()):
+            verdict = self._judged(policy, action, now)
+            if verdict.effect is Effect.DENY:
+                return ", ".join(verdict.rules) or "the default"
+        return ""
+
+    def _newly_read(self) -> list[Policy]:
+        text = self._read[0] if self._read is not None else None
+        if text is None:
+            return []
+        try:
+            return [parse_policy(text, name=self._source.name)]
+        except PolicyError:
+            return []
 
     def evaluate_edited(self, action: Action, details: Details, now: datetime) -> Verdict:
         """Judge the action again with other details."""

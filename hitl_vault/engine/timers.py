@@ -37,6 +37,8 @@ class Timers:
                 await self.tick()
             except HitlVaultError as error:
                 _log.error("the timers could not finish a round, they try again: %s", error)
+            except Exception:  # whatever it was, deadlines must go on being noticed
+                _log.exception("the timers could not finish a round, they try again")
             await self._parts.clock.sleep(_ROUND_S)
 
     async def tick(self) -> None:

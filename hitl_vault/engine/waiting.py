@@ -22,6 +22,8 @@ from hitl_vault.errors import (
 )
 
 _LOOK_S = 5.0  # how often a waiter for an outcome makes sure that the executor lives
+_CLOCK_S = 15.0  # how often a waiter looks at the wall clock, which may be set meanwhile
+_AGAIN_S = 0.2  # for a ledger whose clock says that it is not time yet
 
 
 class Waiting:
@@ -44,10 +46,11 @@ class Waiting:
                 receipt = await self._ledger.submit(c.Expire(id=request.id))
                 self._display.show_soon(request.id)
                 request = receipt.request or request
-                continue
-            seen = request.rev
-            pause = due if left is None else min(left, due)
-            request = await self._ledger.wait(request.id, after_rev=seen, timeout_s=pause)
+                due = _AGAIN_S
+                if request.status is not Status.PENDING:
+                    break
+            pause = min(due, _CLOCK_S) if left is None else min(left, due, _CLOCK_S)
+            request = await self._ledger.wait(request.id, after_rev=request.rev, timeout_s=pause)
         return request
 
     async def for_outcome(self, id: str, patience_s: float | None) -> Request:

@@ -252,11 +252,12 @@ def find(connection: sqlite3.Connection, want: Filter) -> list[Request]:
 
 def history(connection: sqlite3.Connection, id: str) -> list[Recorded]:
     """Return the events of one request in order."""
-    if by_id(connection, id) is None:
+    try:
+        found = connection.execute(
+            "SELECT body, hash FROM events WHERE request_id = ? ORDER BY seq", (id,)
+        )
+    except UnicodeEncodeError:
         return []
-    found = connection.execute(
-        "SELECT body, hash FROM events WHERE request_id = ? ORDER BY seq", (id,)
-    )
     return [chain.decode_event(body, hash_) for body, hash_ in found]
 
 

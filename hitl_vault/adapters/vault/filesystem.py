@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hitl_vault.adapters.vault.index import DocumentIndex
-from hitl_vault.adapters.watch.names import is_ignored
+from hitl_vault.adapters.watch.names import is_ignored, is_note
 from hitl_vault.core.model import is_valid_id
 from hitl_vault.document.ballot import Folder
 from hitl_vault.errors import StorageError
@@ -94,13 +94,14 @@ class FilesystemVault:
     def _find(self, id: str) -> str | None:
         name = f"{_PREFIX}{id}{_SUFFIX}"
         for folder in self._folders.values():
-            if (self._root / folder / name).is_file():
+            if _is_note(self._root / folder / name):
                 return f"{folder}/{name}"
         for found in self._scan():
             if found.path.endswith(f"/{name}"):
                 return found.path
         for path in sorted((self._root / self._names.done).glob(f"*/{name}")):
-            return path.relative_to(self._root).as_posix()
+            if _is_note(path):
+                return path.relative_to(self._root).as_posix()
         return None
 
     async def scan(self) -> list[Found]:
@@ -116,37 +117,45 @@ class FilesystemVault:
                 continue
             with entries:
                 for entry in entries:
-                    if is_ignored(entry.name):
+                    if is_ignored(entry.name) or not _is_text(entry.name):
                         continue
                     # a file may vanish between listing and stat: the next scan sees it
                     with contextlib.suppress(FileNotFoundError):
                         if entry.is_dir(follow_symlinks=False):
                             waiting.append(Path(entry.path))
-                        elif entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
+                        elif is_note(entry.name) and entry.is_file(follow_symlinks=False):
                             path = os.path.relpath(entry.path, self._root).replace(os.sep, "/")
                             yield Found(
                                 path=path, signature=_signature(entry.stat(follow_symlinks=False))
                             )
 
     async def load(self, path: str) -> Loaded | None:
-        """Return the note's bytes (the first 4 MiB), None if there is no such regular file."""
+        """Return the note's bytes (4 MiB and a byte at most), None if there is no regular file."""
         return await self._in_thread(lambda: self._load(path))
 
     def _load(self, path: str) -> Loaded | None:
+        target = self._inside(path)
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         try:
-            descriptor = os.open(self._root / path, flags | getattr(os, "O_NONBLOCK", 0))
+            descriptor = os.open(target, flags | getattr(os, "O_NONBLOCK", 0))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:
-            if (self._root / path).is_symlink():
-                return None
-            raise
+            if _is_note(target):
+                raise
+            return None  # a link, a socket, or gone meanwhile
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            return None
         with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            return Loaded(data=file.read(MAX_NOTE_BYTES), signature=_signature(status))
+            return Loaded(data=file.read(MAX_NOTE_BYTES + 1), signature=_signature(status))
+
+    def _inside(self, path: str) -> Path:
+        """Return the file a path names; refuse one that leads out of the vault."""
+        if path.startswith(("/", "\\")) or ".." in path.replace("\\", "/").split("/"):
+            raise StorageError(f"{path!r} is not a path inside the vault")
+        return self._root / path
 
     # writing
 
@@ -155,7 +164,7 @@ class FilesystemVault:
         return await self._in_thread(lambda: self._create(path, data))
 
     def _create(self, path: str, data: bytes) -> Signature | None:
-        target = self._root / path
+        target = self._inside(path)
         try:
             temporary = _write_beside(target, data)
         except FileNotFoundError:
@@ -171,11 +180,14 @@ class FilesystemVault:
         return await self._in_thread(lambda: self._replace(path, expected, data))
 
     def _replace(self, path: str, expected: bytes, data: bytes) -> Signature | None:
-        target = self._root / path
-        temporary = _write_beside(target, data)
+        target = self._inside(path)
+        try:
+            temporary = _write_beside(target, data)
+        except FileNotFoundError:
+            return None
         try:
             present = self._load(path)
-            if present is None or present.data != expected:
+            if present is None or present.data != expected or len(expected) > MAX_NOTE_BYTES:
                 return None
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             _patiently(lambda: temporary.replace(target))
@@ -190,10 +202,10 @@ class FilesystemVault:
         return await self._in_thread(lambda: self._move(path, to))
 
     def _move(self, path: str, to: str) -> Signature | None:
-        source, target = self._root / path, self._root / to
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
+        source, target = self._inside(path), self._inside(to)
+        if not _is_note(source) or os.path.lexists(target):
             return None
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             _patiently(lambda: source.rename(target))
             return _signature(target.stat())
@@ -218,6 +230,23 @@ class FilesystemVault:
         """End the thread after its last work, and close the index."""
         await asyncio.to_thread(self._thread.shutdown)
         self._index.close()
+
+
+def _is_note(path: Path) -> bool:
+    """Say whether there is a regular file, not a link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _is_text(name: str) -> bool:
+    """Say whether a file's name is text at all; POSIX takes any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _signature(status: os.stat_result) -> Signature:
@@ -255,7 +284,12 @@ def _publish(temporary: Path, target: Path, data: bytes) -> Signature | None:
     except OSError:
         try:
             with target.open("xb") as file:
-                file.write(data)
+                try:
+                    file.write(data)
+                    file.flush()
+                except OSError:
+                    target.unlink(missing_ok=True)  # half a note would only be in the way
+                    raise
         except FileExistsError:
             return None
     temporary.unlink(missing_ok=True)  # before the look: the link count is part of ctime

@@ -9,20 +9,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from hitl_vault.errors import StorageError
 from hitl_vault.ports import Shown, Signature
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 _VERSION = 1
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS shown (
+DROP TABLE IF EXISTS shown;
+DROP TABLE IF EXISTS upto;
+CREATE TABLE shown (
     id TEXT PRIMARY KEY, path TEXT NOT NULL, rev INTEGER NOT NULL, pristine INTEGER NOT NULL,
     device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS upto (seq INTEGER NOT NULL);
+CREATE TABLE upto (seq INTEGER NOT NULL)
 """
 
 
@@ -32,32 +37,53 @@ class DocumentIndex:
     def __init__(self, path: Path, done_folder: str) -> None:
         self._path, self._done = path, done_folder
         try:
-            self._connection = self._open()
-        except sqlite3.OperationalError as error:
+            self._connection = self._open_undamaged()
+        except (sqlite3.Error, OSError) as error:
             raise StorageError(f"cannot open {path}: {error}") from error
+
+    def _open_undamaged(self) -> sqlite3.Connection:
+        try:
+            return self._open()
+        except sqlite3.OperationalError:
+            raise
         except sqlite3.DatabaseError as error:
-            _log.warning("%s is damaged (%s); every note is read again", path, error)
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{path}{suffix}").unlink(missing_ok=True)
-            self._connection = self._open()
+            return self._throw_away(error)
+
+    def _throw_away(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+        _log.warning("%s is damaged (%s); every note is read again", self._path, error)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        return self._open()
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, timeout=15.0, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=OFF")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != _VERSION:
-            connection.executescript("DROP TABLE IF EXISTS shown; DROP TABLE IF EXISTS upto;")
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA user_version={_VERSION}")
+        try:
+            _prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
         with contextlib.suppress(OSError):
             self._path.chmod(0o600)
         return connection
 
+    def _undamaged(self, work: Callable[[], _T]) -> _T:
+        """Do the work; if the file turns out to be damaged, once more with an empty one."""
+        try:
+            return work()
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+                raise
+            self._connection.close()
+            self._connection = self._throw_away(error)
+            return work()
+
     def load(self, ids: Collection[str] | None) -> dict[str, Shown]:
         """Return what is shown of these requests; for None, of all that are not in Done."""
+        return self._undamaged(lambda: self._load(ids))
+
+    def _load(self, ids: Collection[str] | None) -> dict[str, Shown]:
         if ids is None:
             found = self._connection.execute(
                 "SELECT * FROM shown WHERE substr(path, 1, ?) <> ?",
@@ -77,6 +103,9 @@ class DocumentIndex:
 
     def save(self, shown: Sequence[Shown], seq: int | None) -> None:
         """Remember these, and the ledger sequence number everything is shown up to."""
+        self._undamaged(lambda: self._save(shown, seq))
+
+    def _save(self, shown: Sequence[Shown], seq: int | None) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             self._connection.executemany(
@@ -90,17 +119,62 @@ class DocumentIndex:
                 )
             self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            _roll_back(self._connection)
             raise
 
     def seq(self) -> int:
         """Return the remembered sequence number, 0 if none."""
+        return self._undamaged(self._seq)
+
+    def _seq(self) -> int:
         (seq,) = self._connection.execute("SELECT COALESCE(MAX(seq), 0) FROM upto").fetchone()
         return int(seq)
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make the tables, or make them anew where another version made them."""
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous=OFF")
+    if _version(connection) == _VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _version(connection) != _VERSION:  # else another process was quicker
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        _roll_back(connection)
+        raise
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL; SQLite does not wait by itself while another process does so too."""
+    give_up = time.monotonic() + 15.0
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # some errors end it by themselves
+        connection.execute("ROLLBACK")
 
 
 def _row(item: Shown) -> tuple[object, ...]:

@@ -151,7 +151,7 @@ def test_an_interrupt_is_not_swallowed(error, monkeypatch):
     with pytest.raises(error):
         condition.judge(facts)
 
-    def interrupted(_):
+    def interrupted(*_):
         raise error
 
     library = SimpleNamespace(compile=interrupted, Context=interrupted)
@@ -195,7 +195,7 @@ def test_what_does_not_compile_says_where_and_what_to_write(text, why):
         ("details.a == True", "write true"),
         (
             'details.a.lowerAscii() == "x"',
-            '`lowerAscii()` is not a function here; match without regard to case with matches("(?i)…")',
+            '`lowerAscii()` is not a function here; compare without regard to case with lower(…)',
         ),
         ("approved(details)", "`approved()` is not a function here"),
         ('action.description == "x"', "rules cannot read the agent's own prose"),

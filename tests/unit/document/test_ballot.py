@@ -409,6 +409,16 @@ def test_the_matrix_is_large_enough():
         (lambda text: text.replace('"amount": 1500,\n', "", 1), "What will run"),
         (lambda text: text.replace("```json", "```text", 1), "What will run"),
         (lambda text: text.replace("## What will run", "## What"), "What will run"),
+        (
+            lambda text: text.replace("In short", "%% In short").replace("## Why", "%%\n\n## Why"),
+            "What will run",
+        ),
+        (
+            lambda text: text.replace("In short", "<!-- In short").replace(
+                "## Why", "-->\n\n## Why"
+            ),
+            "What will run",
+        ),
         (lambda text: text.replace("## Why", "```json\n{}\n```\n\n## Why"), "What will run"),
         (
             lambda text: text.replace('"amount": 1500', '"amount": 1, "amount": 1500', 1),

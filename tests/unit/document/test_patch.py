@@ -346,3 +346,9 @@ def test_patched_notes_answer_nothing_new():
     """Bringing a note up to date never makes or changes an answer."""
     for case in CASES.values():
         assert case.read(case.text, Folder.OTHER) == Untouched()
+
+
+def test_a_stray_comment_sign_does_not_double_anything():
+    """Our sections are known again in a note where a comment was opened by mistake."""
+    text = ONE.text.replace("In short:", "In %% short:")
+    assert patched(text, CASES["executed"]).count("## Audit") == 1

@@ -1,0 +1,143 @@
+"""Owns the checks of `hitl doctor` that only look at files. Never changes one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from hitl_vault.adapters.ledger.reader import LedgerReader
+from hitl_vault.config import STATE_FOLDER, Settings, load_roles
+from hitl_vault.core.chain import Break
+from hitl_vault.errors import ConfigError, HitlVaultError, StorageError
+
+
+class Mark(Enum):
+    """How good a finding is."""
+
+    GOOD = "✓"
+    LOOK = "!"
+    WRONG = "✗"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at, what was found and what to do about it."""
+
+    mark: Mark
+    what: str
+    found: str
+    advice: str = ""
+
+
+def folders(root: Path, settings: Settings) -> Iterator[Check]:
+    """Look at the folders and who may write and read them."""
+    names = [
+        settings.pending_folder,
+        settings.approved_folder,
+        settings.rejected_folder,
+        settings.done_folder,
+    ]
+    closed = [name for name in ("", *names) if not os.access(_nearest(root / name), os.W_OK)]
+    if closed:
+        listed = ", ".join(name or str(root) for name in closed)
+        yield Check(Mark.WRONG, "vault", f"cannot write to {listed}", f"chown or chmod: {listed}")
+    else:
+        yield Check(Mark.GOOD, "vault", str(root))
+    state = root / STATE_FOLDER
+    mode = stat.S_IMODE(state.stat().st_mode)
+    if mode & 0o077:
+        yield Check(
+            Mark.LOOK, STATE_FOLDER, f"others may enter it (mode {mode:o})", f"chmod 700 {state}"
+        )
+    else:
+        yield Check(Mark.GOOD, STATE_FOLDER, f"mode {mode:o}")
+
+
+def _nearest(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def ledger(root: Path) -> Iterator[Check]:
+    """Open the ledger and prove its chain."""
+    file = root / STATE_FOLDER / "ledger.db"
+    try:
+        opened = LedgerReader(file)
+        try:
+            found = opened.verify()
+        finally:
+            opened.close()
+    except StorageError as error:
+        yield Check(Mark.WRONG, "ledger", str(error), "restore it from a backup; keep this one")
+        return
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o077:
+        yield Check(Mark.LOOK, "ledger", f"others may read it (mode {mode:o})", f"chmod 600 {file}")
+    if isinstance(found, Break):
+        yield Check(
+            Mark.WRONG,
+            "chain",
+            found.problem,
+            "somebody changed the ledger, or the disk did: keep a copy, compare with a backup",
+        )
+    else:
+        yield Check(Mark.GOOD, "chain", f"{found.seq:,} events hold, head {found.hash[:12]}")
+
+
+def policy(root: Path, settings: Settings) -> Iterator[Check]:
+    """Read the rules."""
+    from hitl_vault.core.policy import Severity, lint_policy, parse_policy
+
+    file = root / settings.policy
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        advice = f"make it again with: hitl init {root}"
+        yield Check(Mark.WRONG, "policy", f"{settings.policy}: {error.strerror}", advice)
+        return
+    problems = lint_policy(text, name=settings.policy)
+    for problem in problems:
+        wrong = problem.severity is Severity.ERROR
+        yield Check(
+            Mark.WRONG if wrong else Mark.LOOK,
+            "policy",
+            f"{settings.policy}:{problem.line}: {problem.message}",
+            "until it is mended, the last good policy is in force" if wrong else "",
+        )
+    if not any(problem.severity is Severity.ERROR for problem in problems):
+        rules = len(parse_policy(text, name=settings.policy).rules)
+        yield Check(Mark.GOOD, "policy", f"{settings.policy}, {rules} rules")
+
+
+def templates(root: Path) -> Iterator[Check]:
+    """Fill the vault's own templates with a sample."""
+    from hitl_vault.adapters.vault.templates import load_templates
+    from hitl_vault.cli.sample import sample
+    from hitl_vault.document.render import Renderer
+
+    folder = root / STATE_FOLDER / "templates"
+    own = sorted(file.name for file in folder.glob("*.j2"))
+    try:
+        Renderer(load_templates(folder)).render(sample())
+    except HitlVaultError as error:
+        yield Check(Mark.WRONG, "templates", str(error), f"mend it, or take it out of {folder}")
+        return
+    yield Check(
+        Mark.GOOD, "templates", f"your own: {', '.join(own)}" if own else "the built-in one"
+    )
+
+
+def roles(root: Path) -> Iterator[Check]:
+    """Read who has which role."""
+    try:
+        found = load_roles(root)
+    except ConfigError as error:
+        yield Check(Mark.WRONG, "reviewers", str(error), "mend it; until then nothing opens")
+        return
+    named = f"{len(found)} with roles" if found else "no roles given; names in rules are reviewers"
+    yield Check(Mark.GOOD, "reviewers", named)

@@ -1,0 +1,87 @@
+"""Owns the checks of `hitl doctor` that need the engine: watching, what waits, strange notes.
+
+Never answers: a look at the notes reads them as the desk always does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from hitl_vault.adapters.watch.supervised import SupervisedWatcher
+from hitl_vault.cli.checks import Check, Mark
+from hitl_vault.cli.opening import log_to
+from hitl_vault.cli.records import standing
+from hitl_vault.config import Settings
+from hitl_vault.core.model import Status
+from hitl_vault.errors import HitlVaultError
+from hitl_vault.wiring import Orchestrator
+
+_TRIED_AFTER_S = 1.5  # the watcher's own test of events takes a second at most
+
+
+async def living(root: Path, settings: Settings) -> list[Check]:
+    """Try out watching, and look at the requests and their notes."""
+    log_to(logging.NullHandler())
+    try:
+        async with Orchestrator(root, watching=False) as hitl:
+            await hitl.read_notes()
+            found = [await _watching(root, settings), *await _requests(hitl)]
+            found += [
+                Check(
+                    Mark.LOOK,
+                    "note",
+                    f"{notice.path} {notice.text}",
+                    "look whether anybody's answer is in it, then delete it",
+                )
+                for notice in hitl.notices()
+            ]
+    except HitlVaultError as error:
+        return [Check(Mark.WRONG, "engine", str(error))]
+    return found
+
+
+async def _watching(root: Path, settings: Settings) -> Check:
+    watcher = SupervisedWatcher(root, mode=settings.watch)  # type: ignore[arg-type]
+    watcher.start(lambda _: None)
+    try:
+        await asyncio.sleep(_TRIED_AFTER_S)
+        health = watcher.health()
+    finally:
+        await watcher.aclose()
+    by_events = health.startswith("file events")
+    return Check(Mark.GOOD if by_events else Mark.LOOK, "watching", health)
+
+
+async def _requests(hitl: Orchestrator) -> list[Check]:
+    open_ones = await hitl.list_requests(
+        status=[Status.PENDING, Status.APPROVED, Status.EXECUTING, Status.UNKNOWN]
+    )
+    waiting = [request for request in open_ones if standing(request) is Status.PENDING]
+    overdue = [
+        request
+        for request in open_ones
+        if request.status is Status.PENDING and standing(request) is Status.EXPIRED
+    ]
+    unknown = [request for request in open_ones if request.status is Status.UNKNOWN]
+    found = [Check(Mark.GOOD, "requests", f"{len(waiting)} waiting")]
+    if overdue:
+        found.append(
+            Check(
+                Mark.LOOK,
+                "overdue",
+                f"{len(overdue)} expired, and nobody has noted it",
+                "no desk is open: run hitl watch",
+            )
+        )
+    found += [
+        Check(
+            Mark.LOOK,
+            "unknown end",
+            request.id,
+            f"see what happened, then: hitl resolve {request.id} executed|failed",
+        )
+        for request in unknown
+    ]
+    return found

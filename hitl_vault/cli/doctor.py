@@ -1,0 +1,76 @@
+"""Owns `hitl doctor`: looks at everything that can be wrong with a vault, and says what to do.
+
+Never repairs anything by itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from hitl_vault.cli.options import JsonOption, VaultOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hitl_vault.cli.checks import Check
+
+
+def doctor(vault: VaultOption = None, json: JsonOption = False) -> None:
+    """Look for trouble, and say what to do about it."""
+    import asyncio
+
+    from hitl_vault.cli.checks import Mark
+    from hitl_vault.cli.records import as_json
+
+    checks = asyncio.run(_checked(vault))
+    wrong = [check for check in checks if check.mark is Mark.WRONG]
+    if json:
+        listed = [
+            {"mark": c.mark.name.lower(), "what": c.what, "found": c.found, "advice": c.advice}
+            for c in checks
+        ]
+        print(as_json({"ok": not wrong, "checks": listed}))
+    else:
+        _print(checks)
+    if wrong:
+        raise typer.Exit(1)
+
+
+async def _checked(vault: str | None) -> list[Check]:
+    from hitl_vault.cli import checks, checks_around
+    from hitl_vault.cli.checks_living import living
+    from hitl_vault.cli.opening import locate
+
+    root, settings = locate(vault)
+    found = [
+        *checks.folders(root, settings),
+        *checks.ledger(root),
+        *checks.policy(root, settings),
+        *checks.templates(root),
+        *checks.roles(root),
+        *checks_around.disk(root),
+        *checks_around.neighbours(root, settings),
+        *checks_around.obsidian(root),
+    ]
+    return found + await living(root, settings)
+
+
+def _print(checks: Sequence[Check]) -> None:
+    from hitl_vault.cli.checks import Mark
+    from hitl_vault.cli.printing import Cell, print_lines, safe
+
+    styles = {Mark.GOOD: "green", Mark.LOOK: "yellow", Mark.WRONG: "bold red"}
+    width = max(len(check.what) for check in checks)
+    for check in checks:
+        style, found = styles[check.mark], f"  {safe(check.found)}"
+        print_lines([Cell(f"{check.mark.value} {check.what.ljust(width)}", style, found)])
+        if check.advice:
+            print_lines([Cell(f"    {safe(check.advice)}")])
+    wrong = sum(check.mark is Mark.WRONG for check in checks)
+    look = sum(check.mark is Mark.LOOK for check in checks)
+    verdict = f"{wrong} wrong, {look} to look at" if wrong or look else "all is well"
+    print(f"\n{verdict}")
+    sys.stdout.flush()

@@ -1,0 +1,508 @@
+"""What every ledger guarantees, whatever it is made of."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from datetime import timedelta
+
+import pytest
+
+from hitl_vault.adapters.ledger.memory import MemoryLedger
+from hitl_vault.adapters.ledger.sqlite import SqliteLedger
+from hitl_vault.core import commands as c
+from hitl_vault.core.canonical import payload_sha256
+from hitl_vault.core.chain import Head
+from hitl_vault.core.events import Kind
+from hitl_vault.core.model import Answer, Escalation, Stage, Status
+from hitl_vault.errors import InvalidRequest, RequestNotFound, StorageError
+from hitl_vault.ports import Filter, Kept
+from hitl_vault.testing.clock import START, FakeClock
+from hitl_vault.testing.samples import make_ask, make_claim, make_finish, make_vote
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def ledger(request, workspace, clock):
+    made = MemoryLedger(clock) if request.param == "memory" else SqliteLedger(workspace / "l.db", clock)
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+async def two(workspace, clock):
+    """Two ledgers over one file, as two processes have."""
+    ledgers = [SqliteLedger(workspace / "l.db", clock) for _ in range(2)]
+    yield ledgers
+    for one in ledgers:
+        await one.aclose()
+
+
+async def accept(ledger, command):
+    receipt = await ledger.submit(command)
+    assert receipt.kept is Kept.ACCEPTED, receipt
+    return receipt.request
+
+
+async def refuse(ledger, command, kept):
+    """Submit what must not be accepted; nothing may have changed."""
+    before = await ledger.head(), await ledger.get(command.id)
+    receipt = await ledger.submit(command)
+    assert receipt.kept is kept, receipt
+    assert receipt.message
+    assert (await ledger.head(), await ledger.get(command.id)) == before
+    return receipt
+
+
+async def executed(ledger, id="pay-1", **ask):
+    request = await accept(ledger, make_ask(id, **ask))
+    request = await accept(ledger, make_vote(request))
+    request = await accept(ledger, make_claim(request))
+    return await accept(ledger, make_finish(request, result={"receipt": 1}))
+
+
+async def until(fact, timeout_s=5.0):
+    """Wait for a fact, not for a time."""
+    async with asyncio.timeout(timeout_s):
+        while not fact():
+            await asyncio.sleep(0.001)
+
+
+async def waiting(ledger, request, after_rev=None, timeout_s=None):
+    """Start a waiter and return once it waits."""
+    rev = request.rev if after_rev is None else after_rev
+    task = asyncio.create_task(ledger.wait(request.id, after_rev=rev, timeout_s=timeout_s))
+    before = sum(map(len, ledger._waiters.values()))
+    await until(lambda: sum(map(len, ledger._waiters.values())) > before or task.done())
+    return task
+
+
+ENDLESS = []
+ENDLESS.append(ENDLESS)
+
+
+# submit and get
+
+
+async def test_an_accepted_command_is_there_at_once(ledger):
+    """After the receipt, every read shows the new state."""
+    request = await accept(ledger, make_ask(key="INV-1", run_id="run-7"))
+    assert request == await ledger.get("pay-1") == await ledger.get_by_key("INV-1")
+    assert await ledger.find(Filter()) == [request]
+    assert [recorded.event.kind for recorded in await ledger.history("pay-1")] == [Kind.REQUESTED]
+
+
+async def test_a_whole_life(ledger):
+    """From asking to the end, rev grows by one a step and the chain holds."""
+    request = await executed(ledger)
+    assert (request.rev, request.status, request.result) == (4, Status.EXECUTED, {"receipt": 1})
+    history = await ledger.history("PAY-1")
+    assert [r.seq for r in history] == [1, 2, 3, 4, 5]
+    assert [r.event.rev for r in history] == [1, 2, 2, 3, 4]
+    assert await ledger.verify() == await ledger.head() == Head(seq=5, hash=history[-1].hash)
+
+
+async def test_asking_is_idempotent_on_id_and_key(ledger):
+    """The same action again is a duplicate that returns the first; another one is a conflict."""
+    first = await accept(ledger, make_ask("one", key="k"))
+    assert (await refuse(ledger, make_ask("one", key="k"), Kept.DUPLICATE)).request == first
+    assert (await ledger.submit(make_ask("two", key="k"))).request == first
+    assert await ledger.get("two") is None
+    other = {"amount": 2}
+    assert (await refuse(ledger, make_ask("one", details=other), Kept.CONFLICT)).request == first
+    assert (await refuse(ledger, make_ask("two", key="k", details=other), Kept.CONFLICT)).request == first
+    await accept(ledger, make_ask("two", key="K"))
+
+
+async def test_ids_differ_by_more_than_case(ledger):
+    """An id in another case is the same request: file systems may not tell them apart."""
+    first = await accept(ledger, make_ask("Pay-1"))
+    assert await ledger.get("pAY-1") == first
+    assert (await ledger.submit(make_ask("PAY-1"))).request == first
+    await refuse(ledger, make_ask("PAY-1", details={"a": 1}), Kept.CONFLICT)
+    voted = await accept(ledger, make_vote(first))
+    assert voted.id == "Pay-1"
+    assert (await ledger.wait("PAY-1", after_rev=1, timeout_s=None)) == voted
+    assert len(await ledger.history("pay-1")) == 3
+
+
+@pytest.mark.parametrize("id", ["nobody", "", "a/b", "\ud800", "é", "%", "pay_1", "x" * 1000])
+async def test_what_is_not_there_is_not_found(ledger, id):
+    """No id makes a read or a command fail otherwise."""
+    await accept(ledger, make_ask())
+    assert await ledger.get(id) is None
+    assert await ledger.get_by_key(id) is None
+    assert await ledger.history(id) == []
+    assert (await ledger.submit(c.Expire(id=id))).kept is Kept.NOT_FOUND
+    with pytest.raises(RequestNotFound):
+        await ledger.wait(id, after_rev=0, timeout_s=None)
+    assert not ledger._waiters
+
+
+async def test_receipts_say_what_was_kept(ledger):
+    """Every kind of refusal comes with the present request, and changes nothing."""
+    request = await accept(ledger, make_ask())
+    await refuse(ledger, make_claim(request), Kept.REFUSED)
+    await refuse(ledger, make_vote(request, payload_sha256="0" * 64), Kept.STALE)
+    approved = await accept(ledger, make_vote(request))
+    assert (await refuse(ledger, make_vote(request), Kept.DUPLICATE)).request == approved
+    said_no = make_vote(request, answer=Answer.REJECT)
+    assert (await refuse(ledger, said_no, Kept.CONFLICT)).request == approved
+    assert (await ledger.submit(make_ask("../x"))).kept is Kept.REFUSED
+
+
+async def test_the_deadline_is_judged_at_commit(ledger, clock):
+    """An answer at the deadline is refused, and the expiry is recorded by it, without any timer."""
+    request = await accept(ledger, make_ask(timeout_s=60))
+    clock.advance(60)
+    late = await ledger.submit(make_vote(request))
+    assert (late.kept, late.request.status) == (Kept.CONFLICT, Status.EXPIRED)
+    assert await ledger.get("pay-1") == late.request
+    assert [r.event.kind for r in await ledger.history("pay-1")] == [Kind.REQUESTED, Kind.EXPIRED]
+
+
+async def test_only_one_claim_of_many_succeeds(ledger):
+    """Sixteen executors at once: one accepted, fifteen conflicts."""
+    request = await accept(ledger, make_ask())
+    request = await accept(ledger, make_vote(request))
+    receipts = await asyncio.gather(
+        *(ledger.submit(make_claim(request, f"claim-{n}")) for n in range(16))
+    )
+    kept = [receipt.kept for receipt in receipts]
+    assert sorted(kept) == [Kept.ACCEPTED] + [Kept.CONFLICT] * 15
+    winner = receipts[kept.index(Kept.ACCEPTED)].request.claim
+    assert {receipt.request.claim for receipt in receipts} == {winner}
+
+
+async def test_of_contradicting_decisions_one_wins(ledger):
+    """Approve and reject at once: one is accepted, the other told so."""
+    request = await accept(ledger, make_ask())
+    receipts = await asyncio.gather(
+        ledger.submit(make_vote(request, "alice")),
+        ledger.submit(make_vote(request, "bob", Answer.REJECT)),
+    )
+    assert sorted(receipt.kept for receipt in receipts) == [Kept.ACCEPTED, Kept.CONFLICT]
+    assert len({receipt.request.status for receipt in receipts}) == 1
+
+
+@pytest.mark.parametrize(
+    "result", [object(), {"x": {1: object()}}, "\ud800", 10**5000, ENDLESS], ids=list("abcde")
+)
+async def test_what_cannot_be_written_fails_alone(ledger, result):
+    """A command with a value no JSON can hold is refused; its neighbours are stored."""
+    request = await accept(ledger, make_ask())
+    request = await accept(ledger, make_vote(request))
+    request = await accept(ledger, make_claim(request))
+    bad, *good = await asyncio.gather(
+        ledger.submit(make_finish(request, result=result)),
+        *(ledger.submit(make_ask(f"other-{n}")) for n in range(5)),
+        return_exceptions=True,
+    )
+    assert isinstance(bad, InvalidRequest)
+    assert [receipt.kept for receipt in good] == [Kept.ACCEPTED] * 5
+    assert (await ledger.get("pay-1")).status is Status.EXECUTING
+    await accept(ledger, make_finish(request))
+    assert await ledger.verify() == await ledger.head()
+
+
+async def test_values_come_back_as_they_went_in(ledger):
+    """Any JSON text, number and nesting survives."""
+    details = {"t": 'é\u2028\u0000"\\😀', "n": [1, 1.5, -0.0, 5e-324, 2**53 - 1], "o": {"": None}, "b": True}
+    request = await accept(ledger, make_ask(details=details))
+    kept = await ledger.get("pay-1")
+    assert kept == request
+    assert payload_sha256(kept.action) == request.payload_sha256
+
+
+async def test_a_cancelled_submit_is_stored_whole_or_not_at_all(ledger):
+    """Cancelling who asked never leaves half a request."""
+    tasks = [asyncio.create_task(ledger.submit(make_ask(f"p-{n}"))) for n in range(20)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await accept(ledger, make_ask("last"))
+    found = await ledger.find(Filter())
+    assert (await ledger.head()).seq == len(found)
+    assert await ledger.verify() == await ledger.head()
+
+
+# waiting
+
+
+async def test_waiting_returns_at_once_what_is_newer(ledger):
+    """What was committed before the call counts."""
+    request = await accept(ledger, make_ask())
+    assert await ledger.wait("pay-1", after_rev=0, timeout_s=None) == request
+    voted = await accept(ledger, make_vote(request))
+    assert await ledger.wait("pay-1", after_rev=1, timeout_s=0) == voted
+
+
+async def test_many_waiters_are_woken_by_one_commit(ledger):
+    """All of them return the new state, those of other requests do not."""
+    request = await accept(ledger, make_ask())
+    other = await accept(ledger, make_ask("other"))
+    tasks = [await waiting(ledger, request) for _ in range(50)]
+    aside = await waiting(ledger, other)
+    voted = await accept(ledger, make_vote(request))
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*tasks) == [voted] * 50
+    assert not aside.done()
+    aside.cancel()
+    await asyncio.gather(aside, return_exceptions=True)
+    assert not ledger._waiters
+
+
+async def test_cancelling_a_waiter_cancels_only_the_waiter(ledger):
+    """The others and the request go on."""
+    request = await accept(ledger, make_ask())
+    one, two = await waiting(ledger, request), await waiting(ledger, request)
+    one.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await one
+    voted = await accept(ledger, make_vote(request))
+    assert await asyncio.wait_for(two, 5) == voted
+
+
+async def test_a_timeout_returns_the_request_as_it_is(ledger):
+    """Patience that ends is no error of the ledger."""
+    request = await accept(ledger, make_ask())
+    for timeout_s in (0, 0.01, -1):
+        assert await ledger.wait("pay-1", after_rev=1, timeout_s=timeout_s) == request
+    assert not ledger._waiters
+
+
+async def test_a_waiter_is_not_woken_by_what_it_knows(ledger):
+    """Only a greater `rev` ends the wait, even if the news of an older one comes late."""
+    request = await accept(ledger, make_ask(stages=(Stage(quorum=3),)))
+    task = await waiting(ledger, request, after_rev=2)
+    for name in ("alice", "bob"):
+        assert not task.done()
+        request = await accept(ledger, make_vote(request, name))
+    assert (await asyncio.wait_for(task, 5)).rev == 3
+
+
+async def test_no_commit_falls_between_reading_and_waiting(ledger):
+    """A waiter that starts at any moment around a commit sees it."""
+    request = await accept(ledger, make_ask(stages=(Stage(quorum=1000),)))
+    for n in range(50):
+        vote = asyncio.create_task(ledger.submit(make_vote(request, f"reviewer {n}")))
+        for _ in range(n % 5):
+            await asyncio.sleep(0)
+        newer = await ledger.wait("pay-1", after_rev=request.rev, timeout_s=5)
+        assert newer.rev == request.rev + 1
+        request = newer
+        await vote
+
+
+# changes
+
+
+async def read(ledger, after_seq=0):
+    return [recorded async for recorded in ledger.changes(after_seq, follow=False)]
+
+
+async def test_changes_come_in_order_from_any_cursor(ledger):
+    """Each event once, in the order of the chain, after the cursor only."""
+    await executed(ledger, "one")
+    await executed(ledger, "two")
+    every = await read(ledger)
+    assert [recorded.seq for recorded in every] == list(range(1, 11))
+    assert await read(ledger, 7) == every[7:]
+    assert await read(ledger, 10) == await read(ledger, 99) == []
+
+
+async def test_changes_are_read_page_by_page(ledger):
+    """More events than a page holds all come, once."""
+    await asyncio.gather(*(ledger.submit(make_ask(f"p-{n}")) for n in range(1050)))
+    assert [recorded.seq for recorded in await read(ledger)] == list(range(1, 1051))
+    seen = []
+    async with aclosing(ledger.changes(0, follow=True)) as changes:
+        async for recorded in changes:
+            seen.append(recorded.seq)
+            if len(seen) == 1050:
+                break
+    assert seen == list(range(1, 1051))
+
+
+async def test_following_gives_what_comes_later(ledger):
+    """A follower gets every later event, and is forgotten when it goes."""
+    await accept(ledger, make_ask("one"))
+    async with aclosing(ledger.changes(0, follow=True)) as changes:
+        assert (await anext(changes)).event.request_id == "one"
+        following = asyncio.create_task(anext(changes))
+        await until(lambda: ledger._followers)
+        await accept(ledger, make_ask("two"))
+        assert (await asyncio.wait_for(following, 5)).event.request_id == "two"
+    assert not ledger._followers
+
+
+# finding
+
+
+async def test_each_filter_leaves_out_the_rest(ledger, clock):
+    """Status, type, requester, run, prefix and time, alone and together."""
+    await accept(ledger, make_ask("a_1", run_id="r1"))
+    clock.advance(1)
+    await executed(ledger, "a-2", type="deploy")
+    clock.advance(1)
+    request = await accept(ledger, make_ask("b-3", requested_by="other", timeout_s=5))
+    await accept(ledger, make_vote(request, answer=Answer.REJECT))
+
+    async def ids(**filter):
+        return [found.id for found in await ledger.find(Filter(**filter))]
+
+    assert await ids() == ["b-3", "a-2", "a_1"]
+    assert await ids(oldest_first=True) == ["a_1", "a-2", "b-3"]
+    assert await ids(limit=2) == ["b-3", "a-2"]
+    assert await ids(limit=0) == []
+    assert await ids(statuses=frozenset({Status.PENDING, Status.REJECTED})) == ["b-3", "a_1"]
+    assert await ids(statuses=frozenset()) == []
+    assert await ids(type="deploy") == ["a-2"]
+    assert await ids(requested_by="other") == ["b-3"]
+    assert await ids(run_id="r1") == ["a_1"]
+    assert await ids(id_prefix="A") == ["a-2", "a_1"]
+    assert await ids(id_prefix="a_") == ["a_1"]
+    assert await ids(id_prefix="%") == await ids(id_prefix="\\") == []
+    assert await ids(since=START + timedelta(seconds=1)) == ["b-3", "a-2"]
+    assert await ids(since=START + timedelta(seconds=1, microseconds=1)) == ["b-3"]
+    assert await ids(type="payment", requested_by="invoice-agent", limit=5) == ["a_1"]
+    assert await ids(type="\ud800") == []
+
+
+async def test_what_is_due_is_found_to_the_microsecond(ledger, clock):
+    """`due_before` finds what time will bring until then: reminders and deadlines, not the done."""
+    clock.advance(0.000123)
+    await accept(ledger, make_ask("late", timeout_s=100))
+    await accept(ledger, make_ask("soon", remind_s=(10,), escalate=(Escalation(after_s=20, to=("x",)),)))
+    await executed(ledger, "done")
+
+    async def due(seconds, microseconds=0):
+        at = clock.now() + timedelta(seconds=seconds, microseconds=microseconds)
+        return [found.id for found in await ledger.find(Filter(due_before=at, oldest_first=True))]
+
+    assert await due(10, -1) == []
+    assert await due(10) == ["soon"]
+    assert await due(100, -1) == ["soon"]
+    assert await due(100) == ["late", "soon"]
+    clock.advance(10)
+    await accept(ledger, c.Remind(id="soon", number=0))
+    assert await due(9) == []
+    assert await due(10) == ["soon"]
+
+
+async def test_the_order_of_one_moment_is_stable(ledger):
+    """Requests of the same microsecond are ordered by id."""
+    for id in ("b", "a", "c"):
+        await accept(ledger, make_ask(id))
+    assert [found.id for found in await ledger.find(Filter())] == ["c", "b", "a"]
+    assert [found.id for found in await ledger.find(Filter(limit=2, oldest_first=True))] == ["a", "b"]
+
+
+# the end
+
+
+async def test_closing_cancels_who_waits_and_who_follows(ledger):
+    """Waiters and followers of this process end with CancelledError, not never."""
+    request = await accept(ledger, make_ask())
+    waiter = await waiting(ledger, request)
+
+    async def follow():
+        async with aclosing(ledger.changes(1, follow=True)) as changes:
+            async for _ in changes:
+                pass
+
+    follower = asyncio.create_task(follow())
+    await until(lambda: ledger._followers)
+    await ledger.aclose()
+    done = await asyncio.wait_for(asyncio.gather(waiter, follower, return_exceptions=True), 5)
+    assert [type(one) for one in done] == [asyncio.CancelledError] * 2
+    ledger.hint()
+    await asyncio.sleep(0)
+
+
+async def test_what_was_submitted_before_closing_is_stored(ledger):
+    """Closing waits for the commits that are under way."""
+    tasks = [asyncio.create_task(ledger.submit(make_ask(f"p-{n}"))) for n in range(30)]
+    await asyncio.sleep(0)
+    await ledger.aclose()
+    assert [receipt.kept for receipt in await asyncio.gather(*tasks)] == [Kept.ACCEPTED] * 30
+
+
+async def test_after_closing_nothing_is_stored(ledger):
+    """A submit after the end is a StorageError; closing twice is fine."""
+    await accept(ledger, make_ask())
+    await ledger.aclose()
+    await ledger.aclose()
+    with pytest.raises(StorageError, match="closed"):
+        await ledger.submit(make_ask("two"))
+
+
+async def test_capabilities_are_words(ledger):
+    """An operator can read what the adapter promises."""
+    said = ledger.capabilities()
+    assert said.durability
+    assert said.processes
+    assert said.ordered_feed
+
+
+# several processes
+
+
+async def test_a_hint_wakes_for_what_another_process_committed(two):
+    """Waiters and followers of one ledger hear of the other's commit after a hint."""
+    ours, theirs = two
+    request = await accept(theirs, make_ask())
+    task = await waiting(ours, request)
+    follower = asyncio.create_task(anext(ours.changes(1, follow=True)))
+    await until(lambda: ours._followers)
+    voted = await accept(theirs, make_vote(request))
+    ours.hint()
+    ours.hint()
+    assert await asyncio.wait_for(task, 5) == voted
+    assert (await asyncio.wait_for(follower, 5)).seq == 2
+
+
+async def test_a_follower_alone_hears_of_hints(two):
+    """A ledger that only ever followed is woken too."""
+    ours, theirs = two
+    follower = asyncio.create_task(anext(ours.changes(0, follow=True)))
+    await until(lambda: ours._followers)
+    await accept(theirs, make_ask())
+    ours.hint()
+    assert (await asyncio.wait_for(follower, 5)).seq == 1
+
+
+async def test_a_hint_before_anything_happened_does_nothing(two):
+    """Hints may come at any time."""
+    two[0].hint()
+    await accept(two[0], make_ask())
+    two[0].hint()
+    await asyncio.sleep(0)
+
+
+async def test_reads_are_strong_across_processes(two):
+    """What one committed, the other reads without any hint."""
+    ours, theirs = two
+    request = await accept(theirs, make_ask(key="k"))
+    assert await ours.get("pay-1") == await ours.get_by_key("k") == request
+    voted = await accept(ours, make_vote(request))
+    assert await theirs.wait("pay-1", after_rev=1, timeout_s=None) == voted
+    assert await ours.verify() == await theirs.head()
+
+
+async def test_a_late_announcement_never_returns_an_older_state(two):
+    """A waiter that has read what another process committed is not woken by our own older commit."""
+    ours, theirs = two
+    request = await accept(theirs, make_ask(stages=(Stage(quorum=9),)))
+    voted = await accept(theirs, make_vote(request, "alice"))
+    task = await waiting(ours, voted)
+    ours._resolve("pay-1", request)
+    await asyncio.sleep(0)
+    assert not task.done()
+    voted = await accept(ours, make_vote(voted, "bob"))
+    assert await asyncio.wait_for(task, 5) == voted

@@ -1,0 +1,311 @@
+"""Whatever is asked of a request, in whatever order and at whatever time, the promises hold."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from hitl_vault.core import chain
+from hitl_vault.core import commands as c
+from hitl_vault.core.chain import Walked
+from hitl_vault.core.events import Kind
+from hitl_vault.core.lifecycle import TRANSITIONS, Refusal, Step, Why, apply
+from hitl_vault.core.model import Answer, Assurance, Effect, Escalation, Requirement, Stage, Status
+from hitl_vault.core.voting import person, stricter_requirement
+from hitl_vault.testing.clock import START
+from hitl_vault.testing.samples import make_ask, make_claim, make_edit, make_finish, make_vote
+
+ROLES = ("finance", "legal", "cfo")
+PEOPLE = {
+    "alice": ("finance",),
+    "ALICE ": ("finance",),
+    "bob": ("finance", "legal"),
+    "carl": ("legal",),
+    "dora": ("cfo",),
+    "eve": (),
+    "unnamed": (),
+    "bot": ROLES,
+    "Bot\u200b": ROLES,
+}
+stages = st.lists(
+    st.builds(
+        Stage,
+        approvers=st.sampled_from([(), ("finance",), ("legal",), ("cfo",), ("finance", "legal"), ("bob",)]),
+        quorum=st.integers(1, 2),
+    ),
+    min_size=1,
+    max_size=3,
+).map(tuple)
+requirements = st.builds(
+    Requirement,
+    stages=stages,
+    timeout_s=st.integers(0, 100).map(float),
+    use_within_s=st.integers(0, 60).map(float),
+    answers=st.sampled_from([tuple(Answer), (Answer.APPROVE, Answer.REJECT)]),
+    require_reason=st.sampled_from([(), (), (Answer.REJECT,), (Answer.APPROVE,)]),
+    assurance=st.sampled_from([Assurance.EDITED, Assurance.EDITED, Assurance.SIGNED]),
+    veto=st.booleans(),
+    remind_s=st.sampled_from([(), (5.0, 20.0)]),
+    escalate=st.sampled_from([(), (Escalation(after_s=10.0, to=("cfo",)),)]),
+)
+ENDINGS = (Status.EXECUTED, Status.FAILED, Status.UNKNOWN)
+
+
+def can_be_met(need, approvals):
+    """Say whether different people among the approvals (name, roles) can fill every stage."""
+    seats = [stage.approvers for stage in need.stages for _ in range(stage.quorum)]
+
+    def sits(person_, seat):
+        name, roles = person_
+        return not seat or name in seat or bool(set(roles) & set(seat))
+
+    taken = {}
+
+    def seated(seat, seen):
+        for index, one in enumerate(approvals):
+            if index not in seen and sits(one, seats[seat]):
+                seen.add(index)
+                if index not in taken or seated(taken[index], seen):
+                    taken[index] = seat
+                    return True
+        return False
+
+    return all(seated(seat, set()) for seat in range(len(seats)))
+
+
+class Life(RuleBasedStateMachine):
+    """Hands one request any commands, and keeps its own book of what must be true."""
+
+    @initialize(need=requirements)
+    def ask(self, need):
+        self.now = START
+        step = apply(None, make_ask(requested_by="bot", **{n: getattr(need, n) for n in need.__slots__}), START)
+        assert isinstance(step, Step)
+        self.request, self.events, self.first = step.request, list(step.events), need
+        self.needs = [need]
+        self.approvals = {}
+        self.claims = 0
+
+    def submit(self, command):
+        before, now = self.request, self.now
+        judged = apply(before, command, now)
+        assert apply(before, command, now) == judged, "the same arguments, the same answer"
+        step = judged if isinstance(judged, Step) else judged.step
+        if step is not None:
+            self.accepted(before, step)
+        if isinstance(judged, Refusal):
+            again = apply(self.request, command, now)
+            assert isinstance(again, Refusal)
+            assert again.step is None
+            if step is not None:
+                assert step.request.status is Status.EXPIRED
+        elif not isinstance(command, c.Remind | c.Escalate):
+            repeated = apply(self.request, command, now)
+            assert isinstance(repeated, Refusal)
+            if repeated.step is None:
+                assert repeated.why is Why.DUPLICATE, (command, repeated)
+        return judged
+
+    def accepted(self, before, step):
+        after = step.request
+        assert after.rev == before.rev + 1
+        assert {event.rev for event in step.events} == {after.rev}
+        assert {event.at for event in step.events} == {after.updated_at}
+        assert after.updated_at >= before.updated_at
+        assert not before.status.is_terminal or after.status is before.status
+        assert after.status is before.status or after.status in TRANSITIONS[before.status]
+        assert after.expires_at <= before.expires_at
+        kinds = [event.kind for event in step.events]
+        if Kind.APPROVED in kinds or Kind.REJECTED in kinds or Kind.VOTED in kinds:
+            assert after.updated_at < before.expires_at
+        if Kind.CLAIMED in kinds:
+            assert before.status is Status.APPROVED
+            assert after.updated_at < before.use_by
+            assert after.claim.payload_sha256 == before.payload_in_force
+        self.request = after
+        self.events += step.events
+
+    @rule(seconds=st.sampled_from([0, 0, 1, 5, 10, 30, 100, -20, -1000]))
+    def time(self, seconds):
+        """Time passes, or somebody sets the clock back."""
+        self.now += timedelta(seconds=seconds)
+
+    @rule(
+        name=st.sampled_from(sorted(PEOPLE)),
+        answer=st.sampled_from([Answer.APPROVE, Answer.APPROVE, Answer.APPROVE, Answer.REJECT]),
+        reason=st.sampled_from(["", "because"]),
+        assurance=st.sampled_from([Assurance.EDITED, Assurance.SIGNED]),
+        stale=st.sampled_from([False, False, False, True]),
+    )
+    def vote(self, name, answer, reason, assurance, stale):
+        """Somebody answers what they saw."""
+        digest = self.request.payload_sha256 if stale else None
+        vote = make_vote(
+            self.request, name, answer, roles=PEOPLE[name], reason=reason,
+            assurance=assurance, payload_sha256=digest,
+        )  # fmt: skip
+        seen = vote.payload_sha256 == self.request.payload_in_force
+        if isinstance(self.submit(vote), Step):
+            assert seen
+            assert answer in self.needs[-1].answers
+            self.book(vote)
+
+    @rule(
+        name=st.sampled_from(sorted(PEOPLE)),
+        amount=st.sampled_from([1500, 10, 20, 20.0]),
+        need=requirements,
+        effect=st.sampled_from([Effect.ASK, Effect.ASK, Effect.ALLOW, Effect.DENY]),
+        assurance=st.sampled_from([Assurance.EDITED, Assurance.SIGNED]),
+    )
+    def edit(self, name, amount, need, effect, assurance):
+        """Somebody answers with other details, which the policy judges anew."""
+        edit = make_edit(self.request, effect=effect, requirement=need, amount=amount)
+        vote = make_vote(self.request, name, edit=edit, roles=PEOPLE[name], assurance=assurance, reason="so")
+        old = self.request.payload_in_force
+        allowed = Answer.EDIT in self.request.requirement.answers
+        if isinstance(self.submit(vote), Step):
+            assert allowed
+            assert effect is not Effect.DENY
+            assert self.request.payload_in_force == edit.payload_sha256 != old
+            assert self.request.details["amount"] == amount
+            self.approvals = {}
+            if effect is Effect.ASK:
+                self.needs.append(need)
+            self.book(vote)
+
+    def book(self, vote):
+        self.approvals.pop(person(vote.reviewer), None)
+        if vote.answer is not Answer.REJECT:
+            self.approvals[person(vote.reviewer)] = vote
+
+    @rule(claim_id=st.sampled_from(["c1", "c2"]), denied=st.sampled_from(["", "", "a-rule"]), stale=st.booleans())
+    def claim(self, claim_id, denied, stale):
+        """An executor wants to run it."""
+        command = make_claim(self.request, claim_id, denied_by=denied)
+        if stale:
+            command = c.Claim(
+                id=command.id, claim_id=claim_id, executor="w", holder="h", payload_sha256="0" * 64
+            )
+        if isinstance(self.submit(command), Step):
+            assert not denied
+            assert not stale
+            self.claims += 1
+
+    @rule(claim_id=st.sampled_from(["c1", "c2"]), status=st.sampled_from([*ENDINGS, Status.APPROVED]))
+    def finish(self, claim_id, status):
+        """An executor reports, or somebody pretends to be one."""
+        if isinstance(self.submit(make_finish(self.request, status, claim_id, result=1)), Step):
+            assert claim_id == self.request.claim.claim_id
+
+    @rule(status=st.sampled_from(ENDINGS))
+    def resolve(self, status):
+        """A person says how it ended."""
+        before = self.request.status
+        if isinstance(self.submit(c.Resolve(id=self.request.id, by="eve", status=status)), Step):
+            assert before is Status.UNKNOWN
+
+    @rule()
+    def cancel(self):
+        """The agent withdraws it."""
+        self.submit(c.Cancel(id=self.request.id, by="bot"))
+
+    @rule()
+    def expire(self):
+        """A timer looks at it."""
+        self.submit(c.Expire(id=self.request.id))
+
+    @rule(number=st.integers(0, 2))
+    def remind(self, number):
+        """A reminder is due, or not."""
+        self.submit(c.Remind(id=self.request.id, number=number))
+
+    @rule(number=st.integers(0, 1))
+    def escalate(self, number):
+        """An escalation is due, or not."""
+        self.submit(c.Escalate(id=self.request.id, number=number))
+
+    @rule(comment_id=st.sampled_from(["k1", "k2"]))
+    def comment(self, comment_id):
+        """Somebody says something."""
+        self.submit(c.Comment(id=self.request.id, comment_id=comment_id, author="eve", text="Hm"))
+
+    @precondition(lambda self: self.request.status is Status.PENDING)
+    @rule()
+    def everybody_approves(self):
+        """A push towards the later statuses, which chance alone reaches seldom."""
+        for name in ("alice", "bob", "carl", "dora", "eve"):
+            self.vote(name, Answer.APPROVE, "ok", Assurance.SIGNED, stale=False)
+
+    @invariant()
+    def approved_only_by_enough_people(self):
+        """What was approved was approved by enough different people, for these details."""
+        if not self.request.status.was_approved:
+            return
+        assert "bot" not in self.approvals
+        payloads = {
+            vote.edit.payload_sha256 if vote.edit else vote.payload_sha256
+            for vote in self.approvals.values()
+        }
+        assert payloads <= {self.request.payload_in_force}
+        roles = {name: PEOPLE[vote.reviewer] for name, vote in self.approvals.items()}
+        escalated = ("cfo",) if self.request.escalated else ()
+        for need in self.needs:
+            widened = Requirement(
+                stages=tuple(
+                    Stage(approvers=(*s.approvers, *escalated) if s.approvers else (), quorum=s.quorum)
+                    for s in need.stages
+                )
+            )
+            strong = [
+                (name, roles[name])
+                for name, vote in self.approvals.items()
+                if vote.assurance.rank >= need.assurance.rank
+            ]
+            assert can_be_met(widened, strong), (need, strong)
+
+    @invariant()
+    def the_record_is_in_order(self):
+        """Revisions and times never decrease, an execution starts once and after an approval."""
+        revs = [event.rev for event in self.events]
+        assert revs == sorted(revs)
+        assert sorted(set(revs)) == list(range(1, self.request.rev + 1))
+        times = [event.at for event in self.events]
+        assert times == sorted(times)
+        kinds = [event.kind for event in self.events]
+        assert kinds.count(Kind.CLAIMED) == self.claims <= 1
+        assert kinds.count(Kind.APPROVED) <= 1
+        endings = (Kind.REJECTED, Kind.EXPIRED, Kind.CANCELLED, Kind.EXECUTED, Kind.FAILED, Kind.RESOLVED)
+        assert sum(kinds.count(kind) for kind in endings) == self.request.status.is_terminal
+        if Kind.CLAIMED in kinds:
+            assert Kind.APPROVED in kinds[: kinds.index(Kind.CLAIMED)]
+        late = [e.at for e in self.events if e.kind in {Kind.APPROVED, Kind.VOTED}]
+        assert all(at < START + timedelta(seconds=self.first.timeout_s) for at in late)
+
+    @invariant()
+    def the_ledger_can_hold_it(self):
+        """State and events survive their stored form and chain together."""
+        stored = chain.encode_request(self.request)
+        assert chain.decode_request(stored) == self.request
+        genesis = chain.genesis("v")
+        links, head = chain.link(genesis, self.events, stored)
+        walked = chain.verify(genesis, ((one.seq, one.body, one.hash) for one in links))
+        assert isinstance(walked, Walked)
+        assert walked.head == head
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(stateful_step_count=30, deadline=None)
+
+
+@given(stages, stages, st.lists(st.sampled_from(sorted(PEOPLE)), unique=True))
+def test_a_merged_requirement_is_met_only_by_who_meets_both(one, two, names):
+    """Merging never loosens: whoever fills the merged stages fills those of each."""
+    people = [(name, PEOPLE[name]) for name in names]
+    first, second = Requirement(stages=one), Requirement(stages=two)
+    merged = stricter_requirement(first, second)
+    if can_be_met(merged, people):
+        assert can_be_met(first, people)
+        assert can_be_met(second, people)

@@ -1,0 +1,250 @@
+"""Owns a whole engine in memory for the tests. Never used by the package."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hitl_vault.adapters.ledger.memory import MemoryLedger
+from hitl_vault.adapters.vault.templates import shipped
+from hitl_vault.core.chain import Head
+from hitl_vault.core.commands import Command
+from hitl_vault.core.events import Kind, Recorded
+from hitl_vault.core.model import Request
+from hitl_vault.document.render import TEMPLATE, Renderer
+from hitl_vault.engine.orchestrator import Orchestrator
+from hitl_vault.engine.parts import Options, Parts
+from hitl_vault.errors import Indeterminate, PolicyError, StorageError
+from hitl_vault.ports import Hints, Receipt
+from hitl_vault.testing.clock import FakeClock
+from hitl_vault.testing.memory_vault import MemoryVault
+
+ASK = "default: ask\nrules:\n"
+EDITABLE = """\
+default: ask
+rules:
+  - id: any
+    effect: ask
+    answers: [approve, reject, edit]
+"""
+
+
+class MemoryPolicy:
+    """A policy's text, and the copy of the last good one. `text` None cannot be read."""
+
+    name = "Policy.yaml"
+
+    def __init__(self, text: str | None, kept: str | None = None) -> None:
+        self.text = text
+        self.kept = None if kept is None else kept.encode()
+
+    def load(self) -> bytes:
+        if self.text is None:
+            raise PolicyError("cannot be read: gone", file=self.name)
+        return self.text.encode()
+
+    def load_last_good(self) -> bytes | None:
+        return self.kept
+
+    def keep(self, text: bytes) -> None:
+        self.kept = text
+
+
+class MemoryPresence:
+    """Who lives: every holder but those in `dead`."""
+
+    def __init__(self, name: str, dead: set[str]) -> None:
+        self.name, self._dead = name, dead
+
+    def hold(self) -> str:
+        return self.name
+
+    def is_alive(self, name: str) -> bool:
+        return name not in self._dead
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryWatcher:
+    """Hints only what a test hands to `on_hints`."""
+
+    on_hints: Callable[[Hints], None] | None = None
+
+    def start(self, on_hints: Callable[[Hints], None]) -> None:
+        assert self.on_hints is None
+        self.on_hints = on_hints
+
+    def health(self) -> str:
+        return "as the test says"
+
+    async def aclose(self) -> None:
+        self.on_hints = None
+
+
+class FailingLedger(MemoryLedger):
+    """A memory ledger that can lose commits (`failing`) or acknowledgements (`unsure`)."""
+
+    failing = 0
+    unsure = 0
+
+    async def submit(self, command: Command) -> Receipt:
+        if self.failing:
+            self.failing -= 1
+            raise StorageError("the disk is full; nothing was stored")
+        receipt = await super().submit(command)
+        if self.unsure:
+            self.unsure -= 1
+            raise Indeterminate("the commit failed; it may or may not be stored")
+        return receipt
+
+
+class Process(Orchestrator):
+    """One process at the office; `dead` after `die`."""
+
+    def __init__(self, office: Office, parts: Parts) -> None:
+        super().__init__(lambda: parts)
+        self.office = office
+
+    @property
+    def desk(self):
+        return self._desk
+
+    @property
+    def display(self):
+        return self._display
+
+    @property
+    def timers(self):
+        return self._timers
+
+    async def look(self, *paths: str) -> None:
+        """Have the desk look at these paths now, and once more when they have settled."""
+        self.desk.hint(Hints(paths=frozenset(paths)))
+        await self.desk.tick()
+        self.office.clock.advance(self.office.options.settle_s)
+        await self.desk.tick()
+        await self.shows()
+
+    async def shows(self) -> None:
+        """Let the moment pass after which the desk brings notes up to date."""
+        self.office.clock.advance(0.06)
+        await self.desk.tick()
+
+    async def rounds(self, seconds: float) -> None:
+        """Let time pass in steps of a rescan, without any hint."""
+        for _ in range(int(seconds / self.office.options.rescan_s) + 1):
+            self.office.clock.advance(self.office.options.rescan_s)
+            await self.desk.tick()
+
+    def die(self) -> None:
+        """End without saving or showing anything more."""
+        self.office.dead.add(self._parts.presence.hold())
+        self._open = None
+
+
+class Office:
+    """One vault in memory, used by any number of processes."""
+
+    def __init__(
+        self,
+        policy: str | None = ASK,
+        *,
+        kept: str | None = None,
+        roles: Mapping[str, frozenset[str]] | None = None,
+        template: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.clock = FakeClock()
+        self.ledger = FailingLedger(self.clock)
+        self.vault = MemoryVault()
+        self.policy = MemoryPolicy(policy, kept)
+        self.options = Options(**options)
+        self.dead: set[str] = set()
+        self._roles = roles or {}
+        source = template or (shipped("templates") / TEMPLATE).read_text(encoding="utf-8")
+        self._renderer = Renderer({TEMPLATE: source})
+        self._numbers = itertools.count(1)
+
+    async def open(self, *, watching: bool = False) -> Process:
+        """Start a process; unless `watching`, it reads notes only when a test says so."""
+        name = f"process{next(self._numbers)}"
+        parts = Parts(
+            ledger=self.ledger,
+            vault=self.vault,
+            watcher=MemoryWatcher(),
+            watching=watching,
+            policy=self.policy,
+            presence=MemoryPresence(name, self.dead),
+            clock=self.clock,
+            renderer=self._renderer,
+            token=lambda: f"{next(self._numbers):010x}",
+            executor=name,
+            options=self.options,
+            roles=self._roles,
+        )
+        process = Process(self, parts)
+        await process.open()
+        return process
+
+    def path(self, request: Request, folder: str = "Pending_Approval") -> str:
+        """Return where the note of a request lies in a folder."""
+        return f"{folder}/approval_{request.id}.md"
+
+    def note(self, request: Request, folder: str = "Pending_Approval") -> str:
+        """Return the text of a note."""
+        return self.vault.text(self.path(request, folder))
+
+    def edit(self, request: Request, *changes: tuple[str, str]) -> str:
+        """Change a note as a person: pairs of what stands there once and what replaces it."""
+        text = self.note(request)
+        for old, new in changes:
+            assert text.count(old) == 1, (old, text)
+            text = text.replace(old, new)
+        self.vault.write(self.path(request), text)
+        return self.path(request)
+
+    async def kinds(self, request: Request) -> list[Kind]:
+        """Return what happened to a request."""
+        return [recorded.event.kind for recorded in await self.history(request)]
+
+    async def history(self, request: Request) -> list[Recorded]:
+        return await self.ledger.history(request.id)
+
+    async def verify(self) -> None:
+        """Prove the chain."""
+        assert isinstance(await self.ledger.verify(), Head)
+
+
+def box(answer: str, by: str = "[ ]", to: str = "[x]") -> tuple[str, str]:
+    """Tick the box of an answer."""
+    title = {
+        "approve": "Approve ^approve",
+        "reject": "Reject ^reject",
+        "edit": "Approve with the changes below ^edit",
+    }[answer]
+    return f"- {by} {title}", f"- {to} {title}"
+
+
+def status(word: str) -> tuple[str, str]:
+    """Type a status."""
+    return "\nstatus: pending\n", f"\nstatus: {word}\n"
+
+
+def reviewer(name: str, before: str = '""') -> tuple[str, str]:
+    """Type a name."""
+    return f"\nreviewer: {before}\n", f"\nreviewer: {name}\n"
+
+
+def reason(text: str) -> tuple[str, str]:
+    """Type a reason."""
+    return '\nreason: ""\n', f"\nreason: {text}\n"
+
+
+def sentence(text: str) -> str:
+    """Return the feedback sentence in a note, "" if there is none."""
+    found = re.findall(r"^> \[!warning\] (.*) %% hitl:feedback %%$", text, re.MULTILINE)
+    assert len(found) <= 1, text
+    return found[0] if found else ""
