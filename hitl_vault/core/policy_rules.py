@@ -73,6 +73,8 @@ class Policy:
     rules: tuple[Rule, ...]
     names: frozenset[str]
     alarm: str = ""
+    reads_clock: bool = False
+    """True if a condition looks at `now`, so that the same action may be judged otherwise later."""
 
     def evaluate(
         self,

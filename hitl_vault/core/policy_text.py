@@ -84,10 +84,16 @@ def _read(text: bytes, name: str) -> tuple[Policy, list[Problem]]:
         default=found.default or Effect.ASK,
         rules=tuple(found.rules),
         names=frozenset(person for rule in found.rules for person in _people(rule)),
+        reads_clock=any(_reads_clock(rule) for rule in found.rules),
     )
     problems += found.problems
     problems.sort(key=lambda problem: problem.line)
     return policy, problems
+
+
+def _reads_clock(rule: Rule) -> bool:
+    conditions = (rule.when, rule.unless)
+    return any(c is not None and "now" in c.program.variables() for c in conditions)
 
 
 def _people(rule: Rule) -> list[str]:

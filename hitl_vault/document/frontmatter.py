@@ -44,6 +44,7 @@ _NOT_A_WORD = frozenset(
 )
 _LAST_SHORT = 0xFFFF
 _SAFE = frozenset(" .,;:!?'()+/@-_")
+_ALL_SAFE = re.compile(r"(?:[A-Za-z0-9 .,;!?'()+@_-]|:(?!:)|/(?!/))*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +177,8 @@ def quoted(text: str, *, names: bool = False) -> str:
     With `names`, letters of any script stay readable; everything that could be markup is escaped
     all the same.
     """
+    if _ALL_SAFE.fullmatch(text):
+        return f'"{text}"'
     inner = "".join(_quote(char, names) for char in text)
     return '"' + inner.replace("::", ":\\u003A").replace("//", "/\\u002F") + '"'
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -128,9 +128,17 @@ class Display:
         """Bring one note up to date now. What cannot be written is logged, never raised: the ledger
         holds the truth, and every later flush, here or in the next process, tries again.
         """
+        await self._guarded(id, self._show(id))
+
+    async def show_new(self, request: Request) -> None:
+        """Write the first note of a request this process has just made; never raises either."""
+        self._track(request)
+        await self._guarded(request.id, self._create(request))
+
+    async def _guarded(self, id: str, work: Coroutine[None, None, None]) -> None:
         async with self._lock(id):
             try:
-                await self._show(id)
+                await work
             except (StorageError, DocumentError) as error:
                 self._stale[id] = self._clock.monotonic() + _AGAIN_S
                 self._complain(id, error)

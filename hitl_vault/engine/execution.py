@@ -77,7 +77,8 @@ class Execution:
         if request is None:
             raise RequestNotFound(f"there is no request {self._id}")
         present = with_details(request.action, request.details)
-        denied_by = self._policies.denied_by(present, self._parts.clock.now())
+        now = self._parts.clock.now()
+        denied_by = self._policies.denied_by(present, now, request.verdict)
         claim = c.Claim(
             id=request.id,
             claim_id=self.claim_id,

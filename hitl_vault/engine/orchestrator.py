@@ -195,7 +195,10 @@ class Orchestrator:
         )
         receipt = await self._submit(ask, show=False)
         assert receipt.request is not None
-        await self._display.show(receipt.request.id)
+        if receipt.kept is Kept.ACCEPTED:
+            await self._display.show_new(receipt.request)
+        else:
+            await self._display.show(receipt.request.id)
         return receipt.request
 
     async def _known(self, id: str | None, key: str | None) -> Request | None:

@@ -83,6 +83,9 @@ async def waiting(ledger, request, after_rev=None, timeout_s=None):
 
 ENDLESS = []
 ENDLESS.append(ENDLESS)
+DEEP = []
+for _ in range(900):
+    DEEP = [DEEP]
 
 
 # submit and get
@@ -190,7 +193,7 @@ async def test_of_contradicting_decisions_one_wins(ledger):
 
 
 @pytest.mark.parametrize(
-    "result", [object(), {"x": {1: object()}}, "\ud800", 10**5000, ENDLESS], ids=list("abcde")
+    "result", [object(), {"x": {1: object()}}, "\ud800", 10**5000, ENDLESS, DEEP], ids=list("abcdef")
 )
 async def test_what_cannot_be_written_fails_alone(ledger, result):
     """A command with a value no JSON can hold is refused; its neighbours are stored."""

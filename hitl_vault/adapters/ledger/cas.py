@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from hitl_vault.core import chain
+from hitl_vault.core.canonical import MAX_DEPTH
 from hitl_vault.core.chain import Head, Link
-from hitl_vault.core.commands import Command
+from hitl_vault.core.commands import Command, Finish
 from hitl_vault.core.lifecycle import Refusal, Step, apply
 from hitl_vault.core.model import Request
 from hitl_vault.errors import InvalidRequest
 from hitl_vault.ports import Kept, Receipt
+
+
+_MAX_WIDTH = 1_000_000  # a value that holds itself twice over doubles with every level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +42,8 @@ def decide(
     Raises:
         InvalidRequest: A value of the command cannot be written as JSON.
     """
+    if isinstance(command, Finish) and _is_deep(command.result):
+        raise InvalidRequest(f"the result is nested deeper than {MAX_DEPTH} levels")
     judged = apply(current, command, now)
     try:
         if isinstance(judged, Step):
@@ -45,6 +52,21 @@ def decide(
         return _refused(current, judged, head)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidRequest(f"cannot be written as JSON: {error}") from error
+
+
+def _is_deep(value: Any) -> bool:
+    """Say whether a value nests so deep that reading it back may fail where writing it did not."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list | tuple)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level or len(level) > _MAX_WIDTH:
+            return bool(level)
+    return True
 
 
 def _refused(

@@ -41,7 +41,7 @@ class LedgerReader:
             yield self._connection
         except sqlite3.Error as error:
             raise StorageError(f"cannot read {self._path}: {error}") from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise LedgerCorrupt(
                 f"{self._path} holds a record that cannot be read ({error}); "
                 "`hitl audit verify` names the first bad event"

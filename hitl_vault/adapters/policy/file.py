@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from hitl_vault.errors import PolicyError
 
 MAX_BYTES = 1_000_000
+_FRESH_NS = 2_000_000_000
 
 
 class FilePolicy:
@@ -16,16 +18,24 @@ class FilePolicy:
     def __init__(self, path: Path, kept: Path) -> None:
         self.name = path.name
         self._path, self._kept = path, kept
+        self._read: tuple[tuple[int, ...], bytes] | None = None
 
     def load(self) -> bytes:
         """Return the text."""
         try:
-            if self._path.stat().st_size > MAX_BYTES:
+            found = self._path.stat()
+            seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if self._read is not None and self._read[0] == seen:
+                return self._read[1]  # it is asked for at every claim
+            if found.st_size > MAX_BYTES:
                 raise PolicyError(f"larger than {MAX_BYTES:,} bytes", file=self.name)
-            return self._path.read_bytes()
+            text = self._path.read_bytes()
         except OSError as error:
             why = error.strerror or str(error)
             raise PolicyError(f"cannot be read: {why}", file=self.name) from error
+        # a file that is still being written may change again without its times telling
+        self._read = (seen, text) if time.time_ns() - found.st_mtime_ns > _FRESH_NS else None
+        return text
 
     def load_last_good(self) -> bytes | None:
         """Return the copy, None if there is none."""
