@@ -243,8 +243,17 @@ class VaultFolder(Protocol):
         """Write a new note; None if the name is taken."""
         ...
 
-    async def replace(self, path: str, expected: bytes, data: bytes) -> Signature | None:
-        """Put `data` in place of exactly `expected`; None if the file is gone or says otherwise."""
+    def is_unchanged(self, path: str, signature: Signature) -> bool:
+        """Say at once whether the file still has this signature; False if in doubt."""
+        ...
+
+    async def replace(
+        self, path: str, expected: bytes | Signature, data: bytes
+    ) -> Signature | None:
+        """Put `data` in place of exactly what is expected, given as bytes or by its signature.
+
+        None if the file is gone or is another one.
+        """
         ...
 
     async def move(self, path: str, to: str) -> Signature | None:

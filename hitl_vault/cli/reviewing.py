@@ -197,8 +197,9 @@ def _ask_key(question: str) -> str:
     """Return the next key, in small letters; no Enter is needed."""
     from hitl_vault.cli.printing import Cell, print_lines
 
-    print_lines([Cell(question, "bold")])
     with _each_key():
+        print_lines([Cell(question, "bold")])
+        sys.stdout.flush()
         read = os.read(sys.stdin.fileno(), 32).decode(errors="replace")
     if read in {"\x03", ""}:
         raise KeyboardInterrupt
@@ -213,7 +214,7 @@ def _each_key() -> Iterator[None]:
     stdin = sys.stdin.fileno()
     before = termios.tcgetattr(stdin)
     try:
-        # what was typed before the request was shown is no answer to it: it is thrown away
+        # what was typed before the question was asked is no answer to it: it is thrown away
         tty.setcbreak(stdin, termios.TCSAFLUSH)
         yield
     finally:

@@ -50,8 +50,8 @@ def payload_sha256(action: Action) -> str:
 
 
 def _canonical(value: Any) -> bytes:
-    """Return RFC 8785 bytes. Where nothing in it needs the RFC's own rules (numbers with a fraction,
-    keys whose UTF-16 order differs), the standard library writes the same, ten times sooner.
+    """Return RFC 8785 bytes. Where nothing needs the RFC's own rules (numbers with a fraction, keys
+    whose UTF-16 order differs), the standard library writes the same, ten times sooner.
     """
     if _needs_its_rules(value):
         return rfc8785.dumps(value)

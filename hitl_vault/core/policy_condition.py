@@ -24,8 +24,8 @@ VARIABLES = ("action", "details", "now")
 ACTION_FIELDS = ("type", "requested_by", "agent", "run_id")
 FUNCTIONS = frozenset(
     """
-    bytes contains double duration dyn endsWith int lower matches size startsWith string timestamp type
-    uint getDate getDayOfMonth getDayOfWeek getDayOfYear getFullYear getHours getMilliseconds
+    bytes contains double duration dyn endsWith int lower matches size startsWith string timestamp
+    type uint getDate getDayOfMonth getDayOfWeek getDayOfYear getFullYear getHours getMilliseconds
     getMinutes getMonth getSeconds
     """.split()  # noqa: SIM905 - a column of two dozen lines reads worse
 )

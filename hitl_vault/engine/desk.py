@@ -102,7 +102,8 @@ class Desk:
         """Do everything that is due now."""
         self._wake.clear()
         now = self._clock.monotonic()
-        paths, self._hinted = self._hinted, set()
+        paths = {path for path in self._hinted if not self._is_as_seen(path)}
+        self._hinted = set()
         due = {path for path, at in self._due.items() if at <= now}
         for path in due:
             del self._due[path]
@@ -115,6 +116,16 @@ class Desk:
                 await self._rescan()
         finally:
             await self._display.flush(all=False)
+
+    def _is_as_seen(self, path: str) -> bool:
+        """True for the hints that our own writes cause."""
+        known = self._display.known(self._vault.request_id(path) or "")
+        return (
+            known is not None
+            and known.path == path
+            and known.signature is not None
+            and self._vault.is_unchanged(path, known.signature)
+        )
 
     def _read_policy(self) -> None:
         wait_s = self._policies.reload()

@@ -28,6 +28,7 @@ _GRACE_S = 1.5  # how long another process may take to show what it committed
 _TRIES = 5
 _TOGETHER_S = 0.05
 _AGAIN_S = 1.0
+_SAVE_S = 0.5  # what is shown is only a cache: losing it costs re-reading
 _OPEN = frozenset({Status.PENDING, Status.APPROVED, Status.EXECUTING, Status.UNKNOWN})
 
 
@@ -43,6 +44,7 @@ class Display:
         self._stale: dict[str, float] = {}
         self._failures: dict[str, str] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._next_save = 0.0
         self.waiting: set[str] = set()
 
     async def start(self) -> None:
@@ -113,7 +115,8 @@ class Display:
             del self._stale[id]
         for id in due:
             await self.show(id)
-        if self._unsaved:
+        if self._unsaved and (all or self._clock.monotonic() >= self._next_save):
+            self._next_save = self._clock.monotonic() + _SAVE_S
             await self._save()
 
     async def _save(self, *, seq: int | None = None) -> None:
@@ -213,6 +216,12 @@ class Display:
         if request.status is Status.PENDING and await self._is_answerable(request, known):
             self.remember(replace(known, rev=request.rev))  # between asking and deciding: no write
             return
+        if known.pristine and known.signature is not None:
+            new = await self._render(request)
+            signature = await self._vault.replace(known.path, known.signature, new)
+            if signature is not None:
+                self.remember(_shown(request, known.path, signature, pristine=True))
+                return
         for _ in range(_TRIES):
             loaded = await self._vault.load(known.path)
             if loaded is None:
@@ -222,9 +231,8 @@ class Display:
                     return
                 known = replace(known, path=found, pristine=False)
                 continue
-            pristine = known.pristine and known.signature == loaded.signature
-            new = await (self._render(request) if pristine else self._patched(request, loaded))
-            if await self._put(request, known.path, loaded, new, pristine=pristine):
+            new = await self._patched(request, loaded)
+            if await self._put(request, known.path, loaded, new, pristine=False):
                 return
         _log.warning("the note of %s keeps changing; it is brought up to date later", request.id)
         self.show_soon(request.id)

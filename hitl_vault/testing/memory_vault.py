@@ -115,11 +115,20 @@ class MemoryVault:
         self._check()
         return None if path in self.files else self._written(path, data)
 
-    async def replace(self, path: str, expected: bytes, data: bytes) -> Signature | None:
-        """Put `data` in place of exactly `expected`."""
+    def is_unchanged(self, path: str, signature: Signature) -> bool:
+        """Compare with what is kept."""
+        known = self.files.get(path)
+        return known is not None and known.signature == signature
+
+    async def replace(
+        self, path: str, expected: bytes | Signature, data: bytes
+    ) -> Signature | None:
+        """Put `data` in place of exactly what is expected."""
         self._check()
         known = self.files.get(path)
-        return None if known is None or known.data != expected else self._written(path, data)
+        if known is None or expected not in {known.data, known.signature}:
+            return None
+        return self._written(path, data)
 
     async def move(self, path: str, to: str) -> Signature | None:
         """Move a note, never over another one."""

@@ -241,7 +241,7 @@ TAMPERING = {
     "a key": "UPDATE requests SET key = NULL WHERE id='r-1'",
     "an id": "UPDATE requests SET id = 'R-1' WHERE id='r-1'",
     "a deadline to search by": "UPDATE requests SET due_us = due_us + 1 WHERE id='r-1'",
-    "an event": "UPDATE events SET body = replace(CAST(body AS TEXT), 'alice', 'mallo') WHERE seq=4",
+    "an event": "UPDATE events SET body = replace(CAST(body AS TEXT), 'alice', 'mallo') WHERE seq=5",
     "an event's request": "UPDATE events SET request_id = 'r-2' WHERE seq=3",
     "a hash": "UPDATE events SET hash = replace(hash, substr(hash, 1, 1), 'x') WHERE seq=2",
     "a body of another type": "UPDATE events SET body = 5 WHERE seq=2",

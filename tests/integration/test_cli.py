@@ -391,7 +391,7 @@ def test_a_reader_that_goes_away_is_no_error(cli):
     done = subprocess.run(
         ["bash", "-c", piped], cwd=cli.vault, env=environment(), capture_output=True, text=True
     )
-    assert done.stdout == '[\n  {'[:5]
+    assert done.stdout == "[\n  {"[:5]
     assert done.stderr == ""
 
 

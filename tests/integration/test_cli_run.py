@@ -29,9 +29,7 @@ def started(cli, script, *options, **more):
     """Start `hitl run` of a shell script; return the child and the id it asks with."""
     known = {request["id"] for request in cli.json("list", "--all")}
     child = cli.start("run", "-t", "deploy", *options, "--", "sh", "-c", script, **more)
-    asked = until(
-        lambda: [r["id"] for r in cli.pending() if r["id"] not in known], "the request"
-    )
+    asked = until(lambda: [r["id"] for r in cli.pending() if r["id"] not in known], "the request")
     return child, asked[0]
 
 
@@ -99,9 +97,7 @@ def test_a_key_runs_once_ever(cli):
     child, id = started(cli, MARK + "exit 9", "--key", "release-1")
     cli.ok("approve", id)
     assert child.wait(timeout=30) == 9
-    again = cli.run(
-        "run", "-t", "deploy", "--key", "release-1", "--", "sh", "-c", MARK + "exit 9"
-    )
+    again = cli.run("run", "-t", "deploy", "--key", "release-1", "--", "sh", "-c", MARK + "exit 9")
     assert (again.returncode, runs(cli)) == (9, 1)
     assert "not run again" in again.stderr
     other = cli.run("run", "-t", "deploy", "--key", "release-1", "--", "true")
@@ -219,5 +215,15 @@ def test_a_deny_rule_at_the_last_moment_beats_the_approval(cli):
 
 def test_words_after_the_hyphens_belong_to_the_command(cli):
     """Options after `--` are the command's, ours too by name."""
-    out = cli.ok("run", "-t", "read", "--", sys.executable, "-c", "import sys;print(sys.argv[1:])", "--json", "--vault")
+    out = cli.ok(
+        "run",
+        "-t",
+        "read",
+        "--",
+        sys.executable,
+        "-c",
+        "import sys;print(sys.argv[1:])",
+        "--json",
+        "--vault",
+    )
     assert out == "['--json', '--vault']\n"

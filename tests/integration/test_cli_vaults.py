@@ -90,7 +90,9 @@ def test_init_overwrites_nothing_and_names_what_it_kept(workspace):
 def test_init_again_changes_nothing(cli):
     """A second init keeps everything, requests included."""
     id = cli.ask()
-    before = {p: p.read_bytes() for p in cli.vault.rglob("*.*") if p.is_file() and "db" not in p.name}
+    before = {
+        p: p.read_bytes() for p in cli.vault.rglob("*.*") if p.is_file() and "db" not in p.name
+    }
     out = cli.ok("init", ".")
     assert "made" not in out.split("Next:")[0]
     assert before == {p: p.read_bytes() for p in before}

@@ -32,7 +32,7 @@ def run(*command: str, cwd: Path, text: str | None = None) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     environment |= {"HOME": str(cwd.parents[1]), "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C.UTF-8"}
     subprocess.run(
-        command, cwd=cwd, env=environment, input=text, text=True, check=True, timeout=60,
+        command, cwd=cwd, env=environment, input=text or "", text=True, check=True, timeout=60,
         capture_output=True,
     )  # fmt: skip
 
@@ -40,7 +40,7 @@ def run(*command: str, cwd: Path, text: str | None = None) -> None:
 def vim(*settings: str) -> Gesture:
     def save(note: Path) -> None:
         options = [f"set {setting}" for setting in ("nocompatible", "writebackup", *settings)]
-        commands = [*options, f"%{WORD}/", "wq"]
+        commands = [*options, f"%{WORD}", "wq"]
         run("vim", "-es", "-u", "NONE", *(f"+{it}" for it in commands), note.name, cwd=note.parent)
 
     return save
@@ -98,7 +98,7 @@ def nano(note: Path) -> None:
 
 
 def ed(note: Path) -> None:
-    run("ed", "-s", note.name, cwd=note.parent, text=f"{WORD}/\nw\nq\n")
+    run("ed", "-s", note.name, cwd=note.parent, text=f"{WORD}\nw\nq\n")
 
 
 def sed(note: Path) -> None:
@@ -106,7 +106,7 @@ def sed(note: Path) -> None:
 
 
 def perl(note: Path) -> None:
-    run("perl", "-pi", "-e", f"{WORD}/", note.name, cwd=note.parent)
+    run("perl", "-pi", "-e", WORD, note.name, cwd=note.parent)
 
 
 def shell(note: Path) -> None:

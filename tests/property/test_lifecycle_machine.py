@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given, settings
@@ -12,9 +13,9 @@ from hitl_vault.core import chain
 from hitl_vault.core import commands as c
 from hitl_vault.core.chain import Walked
 from hitl_vault.core.events import Kind
-from hitl_vault.core.lifecycle import TRANSITIONS, Refusal, Step, Why, apply
+from hitl_vault.core.lifecycle import TRANSITIONS, Refusal, Step, Why, apply, next_due
 from hitl_vault.core.model import Answer, Assurance, Effect, Escalation, Requirement, Stage, Status
-from hitl_vault.core.voting import person, stricter_requirement
+from hitl_vault.core.voting import may_answer, person, stricter_requirement, tally
 from hitl_vault.testing.clock import START
 from hitl_vault.testing.samples import make_ask, make_claim, make_edit, make_finish, make_vote
 
@@ -37,6 +38,11 @@ stage = st.builds(
 )
 stages = st.lists(stage, min_size=1, max_size=2).map(tuple) | st.just((Stage(quorum=2),))
 often = lambda usual, *seldom: st.sampled_from([usual] * 4 + list(seldom))  # noqa: E731
+pending = precondition(lambda self: self.request.status is Status.PENDING)
+
+
+def once_in(*statuses):
+    return precondition(lambda self: self.request.status in statuses)
 requirements = st.builds(
     Requirement,
     stages=stages,
@@ -87,6 +93,17 @@ class Life(RuleBasedStateMachine):
         self.approvals = {}
         self.claims = 0
 
+    def somebody(self, who, anybody):
+        """Pick one of those who may answer now, or anybody at all."""
+        stage = self.request.requirement.stages[tally(self.request).stage]
+        able = [
+            name
+            for name in sorted(PEOPLE)
+            if may_answer(stage, make_vote(self.request, name, roles=PEOPLE[name]))
+        ]
+        names = sorted(PEOPLE) if anybody or not able else able
+        return names[who % len(names)]
+
     def submit(self, command):
         before, now = self.request, self.now
         judged = apply(before, command, now)
@@ -126,45 +143,56 @@ class Life(RuleBasedStateMachine):
         self.request = after
         self.events += step.events
 
-    @rule(seconds=often(5, 0, 1, 10, 30, 100, -20, -1000))
+    @rule(seconds=often(1, 0, 5, 10, 40, -20, -1000))
     def time(self, seconds):
         """Time passes, or somebody sets the clock back."""
         self.now += timedelta(seconds=seconds)
 
+    @pending
     @rule(
-        name=st.sampled_from(sorted(PEOPLE)),
+        voters=st.lists(st.tuples(st.integers(0, 8), often(False, True)), min_size=1, max_size=4),
         answer=often(Answer.APPROVE, Answer.REJECT),
         reason=often("because", ""),
-        assurance=st.sampled_from([Assurance.EDITED, Assurance.SIGNED]),
-        stale=often(False, True),
+        weak=often(False, True),
+        stale=often(False, False, False, True),
     )
-    def vote(self, name, answer, reason, assurance, stale):
-        """Somebody answers what they saw."""
-        digest = self.request.payload_sha256 if stale else None
-        vote = make_vote(
-            self.request, name, answer, roles=PEOPLE[name], reason=reason,
-            assurance=assurance, payload_sha256=digest,
-        )  # fmt: skip
-        seen = vote.payload_sha256 == self.request.payload_in_force
-        if isinstance(self.submit(vote), Step):
-            assert seen
-            assert answer in self.needs[-1].answers
-            self.book(vote)
+    def vote(self, voters, answer, reason, weak, stale):
+        """Some people answer what they saw."""
+        for who, anybody in voters:
+            name = self.somebody(who, anybody)
+            vote = make_vote(
+                self.request, name, answer, roles=PEOPLE[name], reason=reason,
+                assurance=Assurance.EDITED if weak else Assurance.SIGNED,
+                payload_sha256=self.request.payload_sha256 if stale else None,
+            )  # fmt: skip
+            before = self.request
+            if isinstance(self.submit(vote), Step):
+                assert vote.payload_sha256 == before.payload_in_force
+                assert answer in before.requirement.answers
+                self.book(vote)
 
+    @pending
     @rule(
-        name=st.sampled_from(sorted(PEOPLE)),
+        who=st.integers(0, 8),
+        anybody=often(False, True),
         amount=st.sampled_from([10, 20, 10, 20.0, 1500]),
         need=requirements,
         effect=often(Effect.ASK, Effect.ALLOW, Effect.DENY),
-        assurance=st.sampled_from([Assurance.EDITED, Assurance.SIGNED]),
+        weak=st.booleans(),
+        honest=often(True, True, True, False),
     )
-    def edit(self, name, amount, need, effect, assurance):
+    def edit(self, who, anybody, amount, need, effect, weak, honest):
         """Somebody answers with other details, which the policy judges anew."""
+        name = self.somebody(who, anybody)
         edit = make_edit(self.request, effect=effect, requirement=need, amount=amount)
+        assurance = Assurance.EDITED if weak else Assurance.SIGNED
         vote = make_vote(self.request, name, edit=edit, roles=PEOPLE[name], assurance=assurance, reason="so")
+        if not honest:
+            vote = replace(vote, answer=Answer.APPROVE)
         old = self.request.payload_in_force
         allowed = Answer.EDIT in self.request.requirement.answers
         if isinstance(self.submit(vote), Step):
+            assert honest
             assert allowed
             assert effect is not Effect.DENY
             assert self.request.payload_in_force == edit.payload_sha256 != old
@@ -179,6 +207,7 @@ class Life(RuleBasedStateMachine):
         if vote.answer is not Answer.REJECT:
             self.approvals[person(vote.reviewer)] = vote
 
+    @once_in(Status.APPROVED, Status.EXECUTING, Status.UNKNOWN)
     @rule(claim_id=st.sampled_from(["c1", "c2"]), denied=often("", "a-rule"), stale=often(False, True))
     def claim(self, claim_id, denied, stale):
         """An executor wants to run it."""
@@ -192,12 +221,14 @@ class Life(RuleBasedStateMachine):
             assert not stale
             self.claims += 1
 
+    @once_in(Status.EXECUTING, Status.UNKNOWN)
     @rule(claim_id=st.sampled_from(["c1", "c2"]), status=st.sampled_from([*ENDINGS, Status.APPROVED]))
     def finish(self, claim_id, status):
         """An executor reports, or somebody pretends to be one."""
         if isinstance(self.submit(make_finish(self.request, status, claim_id, result=1)), Step):
             assert claim_id == self.request.claim.claim_id
 
+    @once_in(Status.EXECUTING, Status.UNKNOWN)
     @rule(status=st.sampled_from(ENDINGS))
     def resolve(self, status):
         """A person says how it ended."""
@@ -205,38 +236,38 @@ class Life(RuleBasedStateMachine):
         if isinstance(self.submit(c.Resolve(id=self.request.id, by="eve", status=status)), Step):
             assert before is Status.UNKNOWN
 
-    @rule(really=often(False, True))
-    def cancel(self, really):
-        """The agent withdraws it, seldom."""
-        if really:
-            self.submit(c.Cancel(id=self.request.id, by="bot"))
+    @rule(seldom=st.integers(0, 25))
+    def nonsense(self, seldom):
+        """Any command at any time, the ending ones seldom."""
+        commands = [
+            make_claim(self.request),
+            make_finish(self.request),
+            c.Resolve(id=self.request.id, by="eve", status=Status.EXECUTED),
+            make_vote(self.request, "bot", Answer.REJECT),
+            make_vote(self.request, "eve", payload_sha256="0" * 64),
+            c.Expire(id=self.request.id),
+            c.Remind(id=self.request.id, number=self.request.reminded + 1),
+            make_ask(requested_by="bot"),
+            c.Cancel(id=self.request.id, by="bot"),
+        ]
+        command = commands[min(seldom // 3, 8)]
+        claimable = self.request.status is Status.APPROVED and isinstance(command, c.Claim)
+        if not claimable and not (isinstance(command, c.Finish | c.Resolve) and self.claims):
+            self.submit(command)
 
+    @pending
     @rule()
-    def expire(self):
-        """A timer looks at it."""
-        self.submit(c.Expire(id=self.request.id))
-
-    @rule(number=st.integers(0, 2))
-    def remind(self, number):
-        """A reminder is due, or not."""
-        self.submit(c.Remind(id=self.request.id, number=number))
-
-    @rule(number=st.integers(0, 1))
-    def escalate(self, number):
-        """An escalation is due, or not."""
-        self.submit(c.Escalate(id=self.request.id, number=number))
+    def remind_or_escalate(self):
+        """A timer does what is due next."""
+        for _ in range(2):
+            timed = next_due(self.request)
+            if timed is not None and timed[0] <= self.now:
+                assert isinstance(self.submit(timed[1]), Step) or isinstance(timed[1], c.Expire)
 
     @rule(comment_id=st.sampled_from(["k1", "k2"]))
     def comment(self, comment_id):
         """Somebody says something."""
         self.submit(c.Comment(id=self.request.id, comment_id=comment_id, author="eve", text="Hm"))
-
-    @precondition(lambda self: self.request.status is Status.PENDING)
-    @rule(names=st.lists(st.sampled_from(sorted(PEOPLE)), max_size=9), assurance=often(Assurance.SIGNED, Assurance.EDITED))
-    def several_approve(self, names, assurance):
-        """A push towards the later statuses, which chance alone reaches seldom."""
-        for name in names:
-            self.vote(name, Answer.APPROVE, "ok", assurance, stale=False)
 
     @invariant()
     def approved_only_by_enough_people(self):
@@ -296,7 +327,9 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(stateful_step_count=25, deadline=None)
+TestLife.settings = settings(
+    stateful_step_count=30, deadline=None, max_examples=6 * settings.default.max_examples
+)
 
 
 @given(stages, stages, st.lists(st.sampled_from(sorted(PEOPLE)), unique=True))

@@ -68,7 +68,7 @@ class SqliteLedger(WakingLedger):
             self._writer.start()
         future: asyncio.Future[Receipt] = self._loop.create_future()
         self._queue.put((command, future))
-        return await asyncio.shield(future)
+        return await future  # a cancelled caller leaves the command to be stored all the same
 
     def _write_all(self) -> None:
         connection: sqlite3.Connection | None = None

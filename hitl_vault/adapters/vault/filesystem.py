@@ -27,6 +27,7 @@ from hitl_vault.errors import StorageError
 from hitl_vault.ports import Found, Loaded, Shown, Signature
 
 _T = TypeVar("_T")
+_NEW_MODE = 0o644
 MAX_NOTE_BYTES = 4_194_304
 _PREFIX, _SUFFIX = "approval_", ".md"
 
@@ -176,21 +177,37 @@ class FilesystemVault:
         finally:
             temporary.unlink(missing_ok=True)
 
-    async def replace(self, path: str, expected: bytes, data: bytes) -> Signature | None:
-        """Put `data` in place of exactly `expected`."""
+    def is_unchanged(self, path: str, signature: Signature) -> bool:
+        """Compare by one `stat`, which is cheap enough for the event loop."""
+        try:
+            status = self._inside(path).stat(follow_symlinks=False)
+        except (OSError, StorageError):
+            return False
+        return _signature(status) == signature
+
+    async def replace(
+        self, path: str, expected: bytes | Signature, data: bytes
+    ) -> Signature | None:
+        """Put `data` in place of exactly what is expected."""
         return await self._in_thread(lambda: self._replace(path, expected, data))
 
-    def _replace(self, path: str, expected: bytes, data: bytes) -> Signature | None:
+    def _replace(self, path: str, expected: bytes | Signature, data: bytes) -> Signature | None:
         target = self._inside(path)
         try:
             temporary = _write_beside(target, data)
         except FileNotFoundError:
             return None
         try:
-            present = self._load(path)
-            if present is None or present.data != expected or len(expected) > MAX_NOTE_BYTES:
-                return None
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            status = target.stat(follow_symlinks=False)
+            if isinstance(expected, Signature):
+                if _signature(status) != expected:
+                    return None
+            else:
+                present = self._load(path)
+                if present is None or present.data != expected or len(expected) > MAX_NOTE_BYTES:
+                    return None
+            if stat.S_IMODE(status.st_mode) != _NEW_MODE:
+                temporary.chmod(stat.S_IMODE(status.st_mode))
             _patiently(lambda: temporary.replace(target))
             return _signature(target.stat())
         except FileNotFoundError:
@@ -272,7 +289,7 @@ def _create_unnamed(target: Path, data: bytes) -> Signature | None:
     if flag is None:
         raise _NoUnnamedFilesError
     try:
-        descriptor = os.open(target.parent, flag | os.O_WRONLY, 0o644)
+        descriptor = os.open(target.parent, flag | os.O_WRONLY, _NEW_MODE)
     except OSError as error:
         if error.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}:
             raise _NoUnnamedFilesError from error
@@ -303,7 +320,7 @@ def _write_beside(target: Path, data: bytes) -> Path:
     """Write `data` under a dot name in the same folder, which every reader ignores."""
     temporary = target.with_name(f".hitl-{os.getpid()}-{time.monotonic_ns()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o644)
+    descriptor = os.open(temporary, flags, _NEW_MODE)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
