@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ACTION, Child, Scale, Table, ms, p50_p99, percentile, say, times, vault
+from benchmarks.common import ACTION, Child, Scale, Table, p50_p99, percentile, say, times, vault
 from benchmarks.gestures import NAMES
 
 TITLE = "Wake: edit by another process to coroutine resumed, ms (p50 / p99)"
@@ -176,5 +176,4 @@ def run(scale: Scale) -> list[Table]:
         f"{count} edits of each kind, alternating. Ours: settle 0, judged, committed with an fsync, "
         "then resumed. Bare: watchdog with event_filter to a future, nothing judged or stored."
     )
-    table.notes.append(f"one wait at 10 s takes p50 {ms(10 / 2)} ms by half the interval alone")
     return [table]

@@ -36,7 +36,9 @@ def no_thread_left_over():
     """Fail a test that leaves a thread running; those of asyncio's own pool end with the loop."""
     before = set(threading.enumerate())
     yield
-    left = [t for t in threading.enumerate() if t not in before and not t.name.startswith("asyncio")]
+    left = [
+        t for t in threading.enumerate() if t not in before and not t.name.startswith("asyncio")
+    ]
     for thread in left:
         thread.join(timeout=5)
     assert not [thread.name for thread in left if thread.is_alive()]

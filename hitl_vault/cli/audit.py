@@ -24,7 +24,7 @@ def show(
     id: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ID]", help="Only this request's events.", autocompletion=complete_ids
+            metavar="ID", help="Only this request's events.", autocompletion=complete_ids
         ),
     ] = None,
     since: SinceOption = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 import time
 from datetime import UTC, datetime
@@ -183,7 +184,8 @@ class Scenes:
 
     async def _person(self, request: Request, note: str, gesture: str, does: str) -> None:
         if not self._auto:
-            _say(f"Now you: answer in the note, or elsewhere with: hitl review {request.id}")
+            _say("Now you: answer in the note, or in another terminal with:")
+            _say(f"  hitl review --vault {shlex.quote(str(self._root))}")
             async with waiting(request):
                 await self._hitl.wait_for_decision(request.id)
             return

@@ -52,7 +52,7 @@ IdArgument = Annotated[
 ]
 IdsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="ID...", help="Ids, or their beginnings.", autocompletion=complete_ids),
+    typer.Argument(metavar="ID", help="Ids, or their beginnings.", autocompletion=complete_ids),
 ]
 TypeOption = Annotated[
     str, typer.Option("--type", "-t", metavar="TYPE", help="What kind of action, such as payment.")

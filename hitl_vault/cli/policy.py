@@ -29,7 +29,7 @@ policy = typer.Typer(help="Check, explain, test and replay the policy.", no_args
 _CASES = "policy_tests.yaml"
 
 FileArgument = Annotated[
-    Path | None, typer.Argument(metavar="[FILE]", help="A policy; else the vault's.")
+    Path | None, typer.Argument(metavar="FILE", help="A policy; else the vault's.")
 ]
 FileOption = Annotated[
     Path | None, typer.Option("--policy", metavar="FILE", help="A policy; else the vault's.")
@@ -172,7 +172,7 @@ def _print_explained(verdict: Verdict, findings: Sequence[Any]) -> None:
 @policy.command("test")
 def run_table(
     cases: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help=f"Cases; else {_CASES} by the policy.")
+        Path | None, typer.Argument(metavar="FILE", help=f"Cases; else {_CASES} by the policy.")
     ] = None,
     file: FileOption = None,
     vault: VaultOption = None,

@@ -129,7 +129,10 @@ def _id_cell(opened: Opened, id: str) -> Cell:
 
 
 def show(id: IdArgument, vault: VaultOption = None, json: JsonOption = False) -> None:
-    """Show one request: what would run, why it is asked, the votes and the history."""
+    """Show one request and its history.
+
+    What would run, why it is asked, who has answered, how it ended, and each event with its hash.
+    """
     from hitl_vault.cli.opening import reading
     from hitl_vault.cli.records import as_json, event_record, request_record
 

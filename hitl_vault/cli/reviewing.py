@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def review(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Only these.", autocompletion=complete_ids),
+        typer.Argument(metavar="ID", help="Only these.", autocompletion=complete_ids),
     ] = None,
     vault: VaultOption = None,
 ) -> None:

@@ -19,7 +19,7 @@ from hitl_vault.errors import InvalidRequest
 
 def run(
     command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND...", help="What to run, after two hyphens.")
+        list[str], typer.Argument(metavar="COMMAND", help="What to run, after two hyphens.")
     ],
     type: TypeOption,
     description: Annotated[
@@ -41,10 +41,11 @@ def run(
     ] = None,
     vault: VaultOption = None,
 ) -> None:
-    """Run a command once it is approved, and exit as it does.
+    """Run a command once it is approved.
 
-    Where the policy allows the action without asking, it runs at once and nothing is recorded. The
-    reviewer sees the exact command and folder; if they change it, what they approved is what runs.
+    Exits as the command does. Where the policy allows the action without asking, it runs at once
+    and nothing is recorded. The reviewer sees the exact command and folder; if they change it, what
+    they approved is what runs.
     """
     import asyncio
 

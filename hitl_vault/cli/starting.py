@@ -64,7 +64,10 @@ def init(
     folder: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FOLDER]", help="Where; an Obsidian vault is fine.", show_default="vault"
+            metavar="FOLDER",
+            help="Where: a new folder, or one of notes; else this one if it is an Obsidian vault, "
+            "else vault.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:

@@ -91,9 +91,10 @@ def apply(request: Request | None, command: c.Command, now: datetime) -> Step | 
     if request is None:
         return Refusal(why=Why.NOT_FOUND, message=f"there is no request {command.id}")
     now = max(now, request.updated_at)  # a clock set back never reorders the record
-    if isinstance(command, c.Expire):
-        return _expire(request, now)
-    if is_overdue(request, now) and not isinstance(command, c.Comment):
+    overdue = is_overdue(request, now)
+    if isinstance(command, c.Expire) or (overdue and isinstance(command, c.Remind | c.Escalate)):
+        return _expire(request, now)  # after a long sleep, a timer's overdue reminder finds the end
+    if overdue and not isinstance(command, c.Comment):
         step = _expired(request, now)
         refusal = _judge(step.request, command, now)
         assert isinstance(refusal, Refusal), "nothing but a remark follows an expiry"

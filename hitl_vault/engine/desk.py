@@ -25,6 +25,7 @@ from hitl_vault.ports import Found, Hints, Loaded
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 64
+_NEWCOMER_S = 10.0
 _BALLOTS = frozenset({Folder.PENDING, Folder.APPROVED, Folder.REJECTED})
 _UNKNOWN = "looks like a document, but the ledger knows no such request"
 
@@ -51,7 +52,7 @@ class Desk:
         self._wake = asyncio.Event()
         self._missing: dict[str, float] = {}
         self._unsettled: dict[str, tuple[bytes, float]] = {}
-        self._strangers: dict[str, Found] = {}
+        self._strangers: dict[str, tuple[Found, float]] = {}
         self.notices: dict[str, Notice] = {}
 
     # hints
@@ -181,9 +182,13 @@ class Desk:
 
     def _stranger(self, item: Found) -> None:
         """Report, once, a file that names a request but is not its note: it decides nothing."""
-        if self._strangers.get(item.path) == item:
+        now = self._clock.monotonic()
+        known, since = self._strangers.get(item.path, (None, now))
+        if known != item:
+            self._strangers[item.path] = (item, since := now)
+        elif now - since > _NEWCOMER_S or item.path in self.notices:
             return
-        self._strangers[item.path] = item
+        # a copy may be seen before what another process asked is known here: look a few times
         copied = self._copied(item.path)
         if copied is not None:
             self._notice(item.path, _copy(copied))

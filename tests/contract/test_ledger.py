@@ -28,7 +28,11 @@ def clock():
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def ledger(request, workspace, clock):
-    made = MemoryLedger(clock) if request.param == "memory" else SqliteLedger(workspace / "l.db", clock)
+    made = (
+        MemoryLedger(clock)
+        if request.param == "memory"
+        else SqliteLedger(workspace / "l.db", clock)
+    )
     yield made
     await made.aclose()
 
@@ -83,6 +87,8 @@ async def waiting(ledger, request, after_rev=None, timeout_s=None):
 
 ENDLESS = []
 ENDLESS.append(ENDLESS)
+DOUBLED = []
+DOUBLED += [DOUBLED, DOUBLED]
 DEEP = []
 for _ in range(900):
     DEEP = [DEEP]
@@ -117,7 +123,9 @@ async def test_asking_is_idempotent_on_id_and_key(ledger):
     assert await ledger.get("two") is None
     other = {"amount": 2}
     assert (await refuse(ledger, make_ask("one", details=other), Kept.CONFLICT)).request == first
-    assert (await refuse(ledger, make_ask("two", key="k", details=other), Kept.CONFLICT)).request == first
+    assert (
+        await refuse(ledger, make_ask("two", key="k", details=other), Kept.CONFLICT)
+    ).request == first
     await accept(ledger, make_ask("two", key="K"))
 
 
@@ -193,7 +201,9 @@ async def test_of_contradicting_decisions_one_wins(ledger):
 
 
 @pytest.mark.parametrize(
-    "result", [object(), {"x": {1: object()}}, "\ud800", 10**5000, ENDLESS, DEEP], ids=list("abcdef")
+    "result",
+    [object(), {"x": {1: object()}}, "\ud800", 10**5000, ENDLESS, DOUBLED, DEEP],
+    ids=list("abcdefg"),
 )
 async def test_what_cannot_be_written_fails_alone(ledger, result):
     """A command with a value no JSON can hold is refused; its neighbours are stored."""
@@ -214,7 +224,12 @@ async def test_what_cannot_be_written_fails_alone(ledger, result):
 
 async def test_values_come_back_as_they_went_in(ledger):
     """Any JSON text, number and nesting survives."""
-    details = {"t": 'é\u2028\u0000"\\😀', "n": [1, 1.5, -0.0, 5e-324, 2**53 - 1], "o": {"": None}, "b": True}
+    details = {
+        "t": 'é\u2028\u0000"\\😀',
+        "n": [1, 1.5, -0.0, 5e-324, 2**53 - 1],
+        "o": {"": None},
+        "b": True,
+    }
     request = await accept(ledger, make_ask(details=details))
     kept = await ledger.get("pay-1")
     assert kept == request
@@ -381,7 +396,9 @@ async def test_what_is_due_is_found_to_the_microsecond(ledger, clock):
     """`due_before` finds what time will bring until then: reminders and deadlines, not the done."""
     clock.advance(0.000123)
     await accept(ledger, make_ask("late", timeout_s=100))
-    await accept(ledger, make_ask("soon", remind_s=(10,), escalate=(Escalation(after_s=20, to=("x",)),)))
+    await accept(
+        ledger, make_ask("soon", remind_s=(10,), escalate=(Escalation(after_s=20, to=("x",)),))
+    )
     await executed(ledger, "done")
 
     async def due(seconds, microseconds=0):
@@ -403,7 +420,10 @@ async def test_the_order_of_one_moment_is_stable(ledger):
     for id in ("b", "a", "c"):
         await accept(ledger, make_ask(id))
     assert [found.id for found in await ledger.find(Filter())] == ["c", "b", "a"]
-    assert [found.id for found in await ledger.find(Filter(limit=2, oldest_first=True))] == ["a", "b"]
+    assert [found.id for found in await ledger.find(Filter(limit=2, oldest_first=True))] == [
+        "a",
+        "b",
+    ]
 
 
 # the end

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -75,13 +75,9 @@ async def test_a_full_disk_stores_nothing_and_recovers(workspace):
         ledger = SqliteLedger(disk / "ledger.db", FakeClock())
         try:
             ballast = disk / "ballast"
-            with open(ballast, "wb") as file:
-                while True:
-                    try:
-                        file.write(b"x" * 4096)
-                        file.flush()
-                    except OSError:
-                        break
+            with open(ballast, "wb", buffering=0) as file, suppress(OSError):
+                while file.write(b"x" * 4096):
+                    pass
             kept = []
             with pytest.raises(StorageError, match="nothing changed") as failed:
                 for n in range(1000):
@@ -133,9 +129,9 @@ async def test_a_ledger_of_another_user_says_so(workspace):
 
 
 def _reachable(path):
-    return all(folder.stat().st_mode & 0o001 for folder in path.parents if folder != path.parent) or (
-        Path(sys.executable).stat().st_mode & 0o001
-    )
+    return all(
+        folder.stat().st_mode & 0o001 for folder in path.parents if folder != path.parent
+    ) or (Path(sys.executable).stat().st_mode & 0o001)
 
 
 async def test_a_read_only_file_system_says_so(workspace):
@@ -157,7 +153,7 @@ async def test_a_read_only_file_system_says_so(workspace):
 async def test_a_folder_in_its_place_says_so(workspace):
     """A path that is no file is named."""
     (workspace / "ledger.db").mkdir()
-    with pytest.raises(StorageError, match="ledger.db"):
+    with pytest.raises(StorageError, match=r"ledger.db"):
         SqliteLedger(workspace / "ledger.db", FakeClock())
 
 
@@ -301,7 +297,9 @@ async def test_the_reader_sees_what_the_ledger_wrote(workspace):
     """Commands that only print read the same requests, events and head."""
     path = await filled(workspace / "ledger.db")
     with closing(LedgerReader(path)) as reader:
-        assert reader.get("R-1") == reader.get_by_key("k-1") == reader.find(Filter(id_prefix="r-1"))[0]
+        assert (
+            reader.get("R-1") == reader.get_by_key("k-1") == reader.find(Filter(id_prefix="r-1"))[0]
+        )
         assert [r.seq for r in reader.events_after(2, 2)] == [3, 4]
         assert len(reader.history("r-0")) == 3
         assert reader.verify() == reader.head()

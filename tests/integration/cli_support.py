@@ -181,7 +181,7 @@ class Terminal:
         """Wait until a text has been shown so many times."""
         end = time.monotonic() + timeout
         while self.text.count(text) < times:
-            assert time.monotonic() < end, f"no {text!r} in:\n{self.text}"
+            assert time.monotonic() < end, f"no {text!r} in:\n{self.text[-3000:]}"
             if not self._read():
                 assert self.text.count(text) >= times, f"ended without {text!r}:\n{self.text}"
         return self.text

@@ -292,7 +292,7 @@ def test_audit_shows_every_event_with_who_and_hash(cli):
     [
         ("UPDATE events SET body = replace(body, 'agent', 'bob') WHERE seq = 2", 2),
         ("DELETE FROM events WHERE seq = 2", 2),
-        ("UPDATE requests SET state = replace(state, '1500', '15')", 1),
+        ("UPDATE requests SET state = replace(state, '1500', '15') WHERE type = 'payment'", 1),
     ],
 )
 def test_audit_verify_names_the_first_bad_event(cli, change, event):

@@ -4,6 +4,7 @@ import asyncio
 import mmap
 import os
 import pty
+import select
 import shutil
 import subprocess
 import time
@@ -71,6 +72,8 @@ def nano(note: Path) -> None:
     def wait_for(text: bytes) -> None:
         nonlocal shown
         while text not in shown:
+            ready, _, _ = select.select([ours], [], [], 20)
+            assert ready, f"nano did not show {text!r} but {shown!r}"
             shown += os.read(ours, 4096)
         shown = b""
 
@@ -81,7 +84,7 @@ def nano(note: Path) -> None:
         os.write(ours, b"status: pending\r")
         wait_for(b"Replace with")
         os.write(ours, b"status: rejected\r")
-        wait_for(b"Replace this instance")
+        wait_for(b"this instance?")
         os.write(ours, b"a")
         wait_for(b"Replaced 1")
         os.write(ours, b"\x0f\r\x18")  # write out, yes that name, leave
@@ -98,7 +101,7 @@ def nano(note: Path) -> None:
 
 
 def ed(note: Path) -> None:
-    run("ed", "-s", note.name, cwd=note.parent, text=f"{WORD}\nw\nq\n")
+    run("ed", "-s", note.name, cwd=note.parent, text=f",{WORD}\nw\nq\n")
 
 
 def sed(note: Path) -> None:
@@ -295,8 +298,8 @@ async def test_an_unclear_word_is_answered_in_the_note_and_the_second_try_counts
         await asyncio.to_thread(vim_second_try, note)
         async with asyncio.timeout(40):
             assert (await waiter).status is Status.REJECTED
-        await until(lambda: "status: rejected" in note.read_text())
-        assert "hitl:feedback" not in note.read_text()
+        await until(lambda: "hitl:feedback" not in note.read_text())
+        assert "\nstatus: rejected\n" in note.read_text()
 
 
 def vim_second_try(note: Path) -> None:

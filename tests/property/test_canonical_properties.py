@@ -34,7 +34,9 @@ plain = (
     | st.sampled_from([0, 0.0, -0.0, 1, 1.0, True, False, "1", "", 1e16, 2**53 - 1])
 )
 values = st.recursive(
-    plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=8
+    plain,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
 )
 objects = st.dictionaries(texts, values, max_size=4)
 
@@ -86,7 +88,9 @@ junk = st.recursive(
     plain
     | st.sampled_from([math.nan, math.inf, -math.inf, 2**53, 10**400, "\ud800", "a\udfff"])
     | st.binary(max_size=2),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts | st.just("\ud800"), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(texts | st.just("\ud800"), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 

@@ -33,7 +33,9 @@ PEOPLE = {
 }
 stage = st.builds(
     Stage,
-    approvers=st.sampled_from([(), (), ("finance",), ("legal",), ("cfo",), ("finance", "legal"), ("bob",)]),
+    approvers=st.sampled_from(
+        [(), (), ("finance",), ("legal",), ("cfo",), ("finance", "legal"), ("bob",)]
+    ),
     quorum=st.integers(1, 2),
 )
 stages = st.lists(stage, min_size=1, max_size=2).map(tuple) | st.just((Stage(quorum=2),))
@@ -43,6 +45,8 @@ pending = precondition(lambda self: self.request.status is Status.PENDING)
 
 def once_in(*statuses):
     return precondition(lambda self: self.request.status in statuses)
+
+
 requirements = st.builds(
     Requirement,
     stages=stages,
@@ -86,7 +90,11 @@ class Life(RuleBasedStateMachine):
     @initialize(need=requirements)
     def ask(self, need):
         self.now = START
-        step = apply(None, make_ask(requested_by="bot", **{n: getattr(need, n) for n in need.__slots__}), START)
+        step = apply(
+            None,
+            make_ask(requested_by="bot", **{n: getattr(need, n) for n in need.__slots__}),
+            START,
+        )
         assert isinstance(step, Step)
         self.request, self.events, self.first = step.request, list(step.events), need
         self.needs = [need]
@@ -186,7 +194,9 @@ class Life(RuleBasedStateMachine):
         name = self.somebody(who, anybody)
         edit = make_edit(self.request, effect=effect, requirement=need, amount=amount)
         assurance = Assurance.EDITED if weak else Assurance.SIGNED
-        vote = make_vote(self.request, name, edit=edit, roles=PEOPLE[name], assurance=assurance, reason="so")
+        vote = make_vote(
+            self.request, name, edit=edit, roles=PEOPLE[name], assurance=assurance, reason="so"
+        )
         if not honest:
             vote = replace(vote, answer=Answer.APPROVE)
         old = self.request.payload_in_force
@@ -208,7 +218,9 @@ class Life(RuleBasedStateMachine):
             self.approvals[person(vote.reviewer)] = vote
 
     @once_in(Status.APPROVED, Status.EXECUTING, Status.UNKNOWN)
-    @rule(claim_id=st.sampled_from(["c1", "c2"]), denied=often("", "a-rule"), stale=often(False, True))
+    @rule(
+        claim_id=st.sampled_from(["c1", "c2"]), denied=often("", "a-rule"), stale=often(False, True)
+    )
     def claim(self, claim_id, denied, stale):
         """An executor wants to run it."""
         command = make_claim(self.request, claim_id, denied_by=denied)
@@ -222,7 +234,9 @@ class Life(RuleBasedStateMachine):
             self.claims += 1
 
     @once_in(Status.EXECUTING, Status.UNKNOWN)
-    @rule(claim_id=st.sampled_from(["c1", "c2"]), status=st.sampled_from([*ENDINGS, Status.APPROVED]))
+    @rule(
+        claim_id=st.sampled_from(["c1", "c2"]), status=st.sampled_from([*ENDINGS, Status.APPROVED])
+    )
     def finish(self, claim_id, status):
         """An executor reports, or somebody pretends to be one."""
         if isinstance(self.submit(make_finish(self.request, status, claim_id, result=1)), Step):
@@ -262,7 +276,7 @@ class Life(RuleBasedStateMachine):
         for _ in range(2):
             timed = next_due(self.request)
             if timed is not None and timed[0] <= self.now:
-                assert isinstance(self.submit(timed[1]), Step) or isinstance(timed[1], c.Expire)
+                assert isinstance(self.submit(timed[1]), Step)
 
     @rule(comment_id=st.sampled_from(["k1", "k2"]))
     def comment(self, comment_id):
@@ -285,7 +299,9 @@ class Life(RuleBasedStateMachine):
         for need in self.needs:
             widened = Requirement(
                 stages=tuple(
-                    Stage(approvers=(*s.approvers, *escalated) if s.approvers else (), quorum=s.quorum)
+                    Stage(
+                        approvers=(*s.approvers, *escalated) if s.approvers else (), quorum=s.quorum
+                    )
                     for s in need.stages
                 )
             )
@@ -307,7 +323,14 @@ class Life(RuleBasedStateMachine):
         kinds = [event.kind for event in self.events]
         assert kinds.count(Kind.CLAIMED) == self.claims <= 1
         assert kinds.count(Kind.APPROVED) <= 1
-        endings = (Kind.REJECTED, Kind.EXPIRED, Kind.CANCELLED, Kind.EXECUTED, Kind.FAILED, Kind.RESOLVED)
+        endings = (
+            Kind.REJECTED,
+            Kind.EXPIRED,
+            Kind.CANCELLED,
+            Kind.EXECUTED,
+            Kind.FAILED,
+            Kind.RESOLVED,
+        )
         assert sum(kinds.count(kind) for kind in endings) == self.request.status.is_terminal
         if Kind.CLAIMED in kinds:
             assert Kind.APPROVED in kinds[: kinds.index(Kind.CLAIMED)]

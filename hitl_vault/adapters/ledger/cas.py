@@ -18,7 +18,6 @@ from hitl_vault.core.model import Request
 from hitl_vault.errors import InvalidRequest
 from hitl_vault.ports import Kept, Receipt
 
-
 _MAX_WIDTH = 1_000_000  # a value that holds itself twice over doubles with every level
 
 

@@ -62,8 +62,12 @@ def connect(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, timeout=15.0, isolation_level=None, check_same_thread=False
         )
+    except sqlite3.Error as error:
+        raise StorageError(f"cannot open the ledger {path}: {error}") from error
+    try:
         connection.execute("PRAGMA synchronous=FULL")
     except sqlite3.Error as error:
+        connection.close()
         raise StorageError(f"cannot open the ledger {path}: {error}") from error
     return connection
 

@@ -130,7 +130,9 @@ class Broken:
 
 
 @pytest.mark.parametrize("stored", [True, False])
-async def test_a_commit_that_fails_is_indeterminate_and_may_be_repeated(ledger, monkeypatch, stored):
+async def test_a_commit_that_fails_is_indeterminate_and_may_be_repeated(
+    ledger, monkeypatch, stored
+):
     """Nobody is told yes or no; the same command again ends in one request, on a fresh handle."""
     connect = sqlite_rows.connect
     monkeypatch.setattr(sqlite_rows, "connect", lambda path: Broken(connect(path), stored=stored))

@@ -58,7 +58,7 @@ def test_the_digest_is_that_of_the_standard():
     import hashlib
 
     text = '{"agent":"","details":{"a":1,"é":[1.5,"x"]},"requested_by":"bot","run_id":"","type":"payment"}'
-    assert digest(**{"é": [1.5, "x"], "a": 1.0}) == hashlib.sha256(text.encode()).hexdigest()
+    assert digest(é=[1.5, "x"], a=1.0) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_what_json_takes_for_equal_has_one_digest():
@@ -125,9 +125,11 @@ def test_details_are_an_object(details):
 
 def test_huge_details_are_refused_with_a_way_out():
     """Above 256 KiB the message says what to do; just below they are accepted."""
-    room = MAX_PAYLOAD_BYTES - len('{"agent":"","details":{"x":""},"requested_by":"bot","run_id":"","type":"payment"}')
+    room = MAX_PAYLOAD_BYTES - len(
+        '{"agent":"","details":{"x":""},"requested_by":"bot","run_id":"","type":"payment"}'
+    )
     digest(x="a" * room)
-    with pytest.raises(InvalidRequest, match="262,145 bytes.*elsewhere"):
+    with pytest.raises(InvalidRequest, match=r"262,145 bytes.*elsewhere"):
         digest(x="a" * (room + 1))
 
 
@@ -161,7 +163,9 @@ def test_json_is_read_strictly(text, says):
 
 def test_json_is_read_as_it_stands():
     """A plain object comes back."""
-    assert parse_json_object(' {"a": [1, 2.5, "x", null, true]} ') == {"a": [1, 2.5, "x", None, True]}
+    assert parse_json_object(' {"a": [1, 2.5, "x", null, true]} ') == {
+        "a": [1, 2.5, "x", None, True]
+    }
 
 
 BEFORE = {"n": 1, "t": "x", "l": [1, {"a": 1}], "o": {"k": None}, "b": True}
@@ -169,7 +173,13 @@ BEFORE = {"n": 1, "t": "x", "l": [1, {"a": 1}], "o": {"k": None}, "b": True}
 
 @pytest.mark.parametrize(
     "after",
-    [BEFORE, BEFORE | {"n": 2.5}, BEFORE | {"l": []}, BEFORE | {"o": {"k": [1]}}, BEFORE | {"b": False}],
+    [
+        BEFORE,
+        BEFORE | {"n": 2.5},
+        BEFORE | {"l": []},
+        BEFORE | {"o": {"k": [1]}},
+        BEFORE | {"b": False},
+    ],
 )
 def test_values_may_change(after):
     """Numbers, texts, lists of any length, and a null to anything."""

@@ -62,14 +62,18 @@ def test_every_single_bit_counts():
         for bit in range(len(body) * 8):
             flipped = bytearray(body)
             flipped[bit // 8] ^= 1 << bit % 8
-            broken = chain.verify(GENESIS, [*stored[:place], (seq, bytes(flipped), hash_), *stored[place + 1 :]])
+            broken = chain.verify(
+                GENESIS, [*stored[:place], (seq, bytes(flipped), hash_), *stored[place + 1 :]]
+            )
             assert isinstance(broken, Break)
             assert broken.seq == seq
         for bit in range(0, len(hash_) * 8, 5):
             flipped = bytearray(hash_.encode())
             flipped[bit // 8] ^= 1 << bit % 8
             other = flipped.decode("latin-1")
-            broken = chain.verify(GENESIS, [*stored[:place], (seq, body, other), *stored[place + 1 :]])
+            broken = chain.verify(
+                GENESIS, [*stored[:place], (seq, body, other), *stored[place + 1 :]]
+            )
             assert isinstance(broken, Break)
             assert broken.seq == seq
     walked = chain.verify(GENESIS, stored)

@@ -23,7 +23,17 @@ def test_durations_people_write(text, seconds):
     "text",
     [
         *("", "h", "-1", "1x", "1h30", "h30m", "1e3", "m1", "one hour", "1,5h", "1h-30m", "nan"),
-        *(-1, float("nan"), float("inf"), -0.1, 10**400, -(10**5000), MAX_S + 1, "9" * 400, "521w9d"),
+        *(
+            -1,
+            float("nan"),
+            float("inf"),
+            -0.1,
+            10**400,
+            -(10**5000),
+            MAX_S + 1,
+            "9" * 400,
+            "521w9d",
+        ),
         *(True, False, None, [], {}, b"1h"),
     ],
     ids=lambda value: type(value).__name__,
@@ -37,7 +47,16 @@ def test_what_is_no_duration_is_refused_in_words(text):
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(-5, "0 s"), (0, "0 s"), (45.4, "45 s"), (59.7, "1 min"), (1800, "30 min"), (5400, "1 h 30 min"), (172800, "2 d"), (90061, "1 d 1 h")],
+    [
+        (-5, "0 s"),
+        (0, "0 s"),
+        (45.4, "45 s"),
+        (59.7, "1 min"),
+        (1800, "30 min"),
+        (5400, "1 h 30 min"),
+        (172800, "2 d"),
+        (90061, "1 d 1 h"),
+    ],
 )
 def test_durations_as_people_read_them(seconds, shown):
     """Two units at most."""

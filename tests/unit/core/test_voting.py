@@ -20,9 +20,7 @@ FINANCE, LEGAL = Stage(approvers=("finance",)), Stage(approvers=("legal",))
 
 
 def asked(requested_by="invoice-agent", agent="", **requirement):
-    judged = apply(
-        None, make_ask(requested_by=requested_by, agent=agent, **requirement), START
-    )
+    judged = apply(None, make_ask(requested_by=requested_by, agent=agent, **requirement), START)
     assert isinstance(judged, Step), judged
     return judged.request
 
@@ -32,7 +30,9 @@ def voted(request, *votes, at=START):
     for vote in votes:
         name, answer, role = (*((vote,) if isinstance(vote, str) else vote), None, None)[:3]
         roles = () if role is None else (role,)
-        request = accept(request, make_vote(request, name, answer or Answer.APPROVE, roles=roles), at)
+        request = accept(
+            request, make_vote(request, name, answer or Answer.APPROVE, roles=roles), at
+        )
     return request
 
 
@@ -69,7 +69,9 @@ def test_n_different_people_must_approve():
     assert voted(request, "bob").status is Status.APPROVED
 
 
-@pytest.mark.parametrize("again", ["alice", "ALICE", " alice ", "ａlice", "ali\u200bce", "alice\u00a0"])
+@pytest.mark.parametrize(
+    "again", ["alice", "ALICE", " alice ", "ａlice", "ali\u200bce", "alice\u00a0"]
+)
 def test_one_person_is_one_vote_however_the_name_is_spelled(again):
     """Case, width, spaces and invisible characters do not make a second person."""
     request = voted(quorum(2), "alice")
@@ -267,7 +269,9 @@ def test_another_persons_same_edit_is_told_to_approve_it():
 def test_an_edit_that_crosses_a_threshold_asks_again():
     """The changed action must meet the stricter rule too: the editor's vote is one of two."""
     request = asked(answers=EDITS)
-    request = accept(request, edited(request, requirement=Requirement(stages=(Stage(quorum=2),)), amount=9e4))
+    request = accept(
+        request, edited(request, requirement=Requirement(stages=(Stage(quorum=2),)), amount=9e4)
+    )
     assert (request.status, tally(request).needed) == (Status.PENDING, 2)
     assert voted(request, "bob").status is Status.APPROVED
 
@@ -292,7 +296,9 @@ def test_an_edit_into_another_groups_rule_is_a_proposal():
 )
 def test_an_edit_never_satisfies_a_rule_its_vote_is_too_weak_for(need):
     """Assurance and reasons of the rule that the edit runs into count for the edit itself."""
-    request = accept(asked(answers=EDITS), edited(asked(answers=EDITS), requirement=need, amount=9e4))
+    request = accept(
+        asked(answers=EDITS), edited(asked(answers=EDITS), requirement=need, amount=9e4)
+    )
     assert (request.status, tally(request).approvals) == (Status.PENDING, 0)
     again = make_vote(request, reason="yes", assurance=Assurance.SIGNED)
     assert accept(request, again).status is Status.APPROVED

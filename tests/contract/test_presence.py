@@ -1,0 +1,141 @@
+"""Whether a process lives: never wrong about a living one, and soon right about a dead one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hitl_vault.adapters.presence.lockfile import LockfilePresence
+from hitl_vault.errors import StorageError
+
+HOLD = """
+import sys; sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from hitl_vault.adapters.presence.lockfile import LockfilePresence
+presence = LockfilePresence(Path(sys.argv[1]))
+print(presence.hold(), flush=True)
+sys.stdin.readline()
+if len(sys.argv) > 3: presence.close()
+"""
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def presence(workspace):
+    made = LockfilePresence(workspace / "run")
+    yield made
+    made.close()
+
+
+@contextmanager
+def holder(workspace, *flags):
+    """A process that holds its presence until told to end."""
+    command = [sys.executable, "-c", HOLD, str(workspace / "run"), str(ROOT), *flags]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_a_living_process_is_alive(workspace, presence):
+    """As long as it lives, for any number of looks."""
+    with holder(workspace) as (_, name):
+        assert all(presence.is_alive(name) for _ in range(20))
+
+
+def test_a_stopped_process_is_alive(workspace, presence):
+    """A process stopped for any time still has its claim."""
+    with holder(workspace) as (process, name):
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert presence.is_alive(name)
+        process.send_signal(signal.SIGCONT)
+        assert presence.is_alive(name)
+
+
+def test_a_killed_process_is_dead_at_once(workspace, presence):
+    """However it died; and its lock file is cleared away."""
+    with holder(workspace) as (process, name):
+        process.kill()
+        process.wait(timeout=10)
+        assert not presence.is_alive(name)
+        assert not presence.is_alive(name)
+    assert not list((workspace / "run").iterdir())
+
+
+@pytest.mark.parametrize("flags", [(), ("close",)])
+def test_a_process_that_ended_is_dead(workspace, presence, flags):
+    """With or without giving its presence up."""
+    with holder(workspace, *flags) as (process, name):
+        process.communicate("\n", timeout=10)
+        assert not presence.is_alive(name)
+
+
+def test_our_own_presence(presence):
+    """Alive from the first hold, which may be repeated, until close, which may be too."""
+    name = presence.hold()
+    assert presence.hold() == name
+    assert presence.is_alive(name)
+    presence.close()
+    presence.close()
+    assert not presence.is_alive(name)
+    assert presence.hold() == name
+    assert presence.is_alive(name)
+
+
+def test_two_of_one_process_see_each_other(workspace, presence):
+    """Two vaults opened in one process do not take each other for dead."""
+    other = LockfilePresence(workspace / "run")
+    assert other.hold() != presence.hold()
+    assert other.is_alive(presence.hold())
+    assert presence.is_alive(other.hold())
+    name = other.hold()
+    other.close()
+    assert not presence.is_alive(name)
+
+
+def test_a_presence_may_be_looked_at_from_any_thread(presence):
+    """The lock belongs to the process, not to the thread that took it."""
+    name = presence.hold()
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(presence.is_alive(name)))
+    thread.start()
+    thread.join(timeout=10)
+    assert seen == [True]
+
+
+@pytest.mark.parametrize("name", ["", "../run/x", "UPPER", "a/b", "a.b", "é"])
+def test_a_name_that_cannot_be_judged_is_alive(workspace, presence, name):
+    """Whatever is unclear waits for a person; and no path outside is touched."""
+    presence.hold()
+    assert presence.is_alive(name)
+    assert {path.name for path in workspace.iterdir()} == {"run"}
+
+
+def test_a_name_nobody_ever_held_is_dead(presence):
+    """Without a lock file there is no holder."""
+    assert not presence.is_alive("0123456789abcdef")
+
+
+def test_a_lock_that_cannot_be_opened_is_alive(workspace, presence):
+    """What cannot be judged is not taken for dead: here, a folder in its place."""
+    presence.hold()
+    (workspace / "run" / "abc.lock").mkdir()
+    assert presence.is_alive("abc")
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(workspace):
+    """The message names the folder."""
+    (workspace / "run").write_text("a file in its place")
+    with pytest.raises(StorageError, match="run"):
+        LockfilePresence(workspace / "run").hold()
