@@ -27,7 +27,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to FILE")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
     options = parser.parse_args()
-    scale, console = Scale(quick=options.quick), Console(width=140 if not sys.stdout.isatty() else None)
+    scale, console = (
+        Scale(quick=options.quick),
+        Console(width=140 if not sys.stdout.isatty() else None),
+    )
     head = f"{machine()}; load {load()}; {today()}"
     known = ", ".join(f"{name} {version}" for name, version in versions().items())
     console.print(f"[bold]hitl_vault benchmarks[/]  {head}\n{known}\n")

@@ -171,9 +171,7 @@ def echo(_number: str, _count: str) -> None:
         os.write(1, chunk)
 
 
-ROLES = {
-    role.__name__: role for role in (editor, burst, voter, note_voter, postgres, redis, echo)
-}
+ROLES = {role.__name__: role for role in (editor, burst, voter, note_voter, postgres, redis, echo)}
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):

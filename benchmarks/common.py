@@ -72,7 +72,7 @@ def median(values: Sequence[float]) -> float:
 def ms(seconds: float) -> str:
     """Return seconds as milliseconds with three digits that matter."""
     value = seconds * 1000
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def p50_p99(seconds: Sequence[float]) -> str:
@@ -85,12 +85,12 @@ def times(one: float, other: float) -> str:
     if not other or one != one or other != other:  # noqa: PLR0124  not a number
         return "–"
     ratio = one / other
-    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"  # noqa: PLR2004
+    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"
 
 
 def rate(value: float) -> str:
     """Return a number for each second."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
 
 
 # what there is

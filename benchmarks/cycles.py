@@ -116,7 +116,9 @@ def _total(waiters: int, *, slow: bool, quick: bool) -> int:
 
 def _table(found: list[Runner], shapes: list[tuple[int, int]], rounds: int) -> Table:
     names = [f"{waiters:,} waiters, {_people(deciders)}" for waiters, deciders in shapes]
-    table = Table(title=TITLE, columns=["", *names, "one cycle alone, p50 / p99 ms", "ours : it, at 100"])
+    table = Table(
+        title=TITLE, columns=["", *names, "one cycle alone, p50 / p99 ms", "ours : it, at 100"]
+    )
     hundred = (100, 1)
     first = median(found[0].rates.get(hundred, []))
     for runner in found:
@@ -126,7 +128,10 @@ def _table(found: list[Runner], shapes: list[tuple[int, int]], rounds: int) -> T
         alone = runner.latencies.get((1, 1), [])
         table.add(
             runner.name,
-            *(rate(median(runner.rates[shape])) if shape in runner.rates else "–" for shape in shapes),
+            *(
+                rate(median(runner.rates[shape])) if shape in runner.rates else "–"
+                for shape in shapes
+            ),
             f"{ms(percentile(alone, 0.5))} / {ms(percentile(alone, 0.99))}" if alone else "–",
             times(first, median(runner.rates.get(hundred, []))),
         )
@@ -140,7 +145,8 @@ def _table(found: list[Runner], shapes: list[tuple[int, int]], rounds: int) -> T
         "chains an audit record, and claims against the payload's digest."
     )
     table.raw = {
-        runner.name: {f"{w}/{d}": values for (w, d), values in runner.rates.items()} for runner in found
+        runner.name: {f"{w}/{d}": values for (w, d), values in runner.rates.items()}
+        for runner in found
     }
     return table
 

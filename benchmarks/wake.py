@@ -95,7 +95,9 @@ async def ours_once(hitl: Any, child: Child, gesture: str) -> float:
     return (resumed - edited) / 1e9
 
 
-async def bare_once(bare: Bare, root: Path, number: int, text: str, child: Child, how: str) -> float:
+async def bare_once(
+    bare: Bare, root: Path, number: int, text: str, child: Child, how: str
+) -> float:
     """The same edit of the same note where nothing but watchdog listens."""
     path = root / "Pending_Approval" / f"approval_bare-{number}.md"
     path.write_text(text, encoding="utf-8")
@@ -140,7 +142,7 @@ async def _measure(scale: Scale) -> dict[str, dict[str, list[float]]]:
                         await ours_once(hitl, child, gesture),
                         await bare_once(bare, other, number, text, child, gesture),
                     ]
-                    if number >= 3:  # noqa: PLR2004  the first ones warm up
+                    if number >= 3:
                         taken["ours"].append(pair[0])
                         taken["bare"].append(pair[1])
                 for number in range(polls):
@@ -156,7 +158,15 @@ def run(scale: Scale) -> list[Table]:
     found = asyncio.run(_measure(scale))
     table = Table(
         title=TITLE,
-        columns=["gesture", "ours", "bare watchdog", "ours : bare p50", "p99", "polled at 0.1 s", "at 10 s (computed)"],
+        columns=[
+            "gesture",
+            "ours",
+            "bare watchdog",
+            "ours : bare p50",
+            "p99",
+            "polled at 0.1 s",
+            "at 10 s (computed)",
+        ],
         raw=found,
     )
     for gesture, taken in found.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 from hitl_vault import Orchestrator
 from hitl_vault.adapters.vault.templates import shipped
 
-BANNER = "> [!tip] Finance desk: compare the invoice before you answer. Questions: finance channel.\n"
+BANNER = "> [!tip] Finance desk: compare the invoice before you answer. Ask if in doubt.\n"
 
 
 def add_banner(vault: Path) -> Path:

@@ -127,14 +127,20 @@ def _server() -> Iterator[str]:
     """Run a server of our own on a socket in its folder; it refuses to run as root."""
     with folder("postgres") as root:
         base = Path("/tmp") if os.geteuid() == 0 else root
-        base = Path(subprocess.run(["mktemp", "-d", "-p", str(base)], check=True, capture_output=True, text=True).stdout.strip())
+        base = Path(
+            subprocess.run(
+                ["mktemp", "-d", "-p", str(base)], check=True, capture_output=True, text=True
+            ).stdout.strip()
+        )
         options: dict[str, Any] = {"check": True, "capture_output": True, "cwd": base}
         if os.geteuid() == 0:
             shutil.chown(base, "postgres")
             options["preexec_fn"] = _become("postgres")
         data = base / "data"
         try:
-            subprocess.run(["initdb", "-D", data, "-A", "trust", "-U", "bench", "--no-sync"], **options)
+            subprocess.run(
+                ["initdb", "-D", data, "-A", "trust", "-U", "bench", "--no-sync"], **options
+            )
             settings = f"-c listen_addresses='' -k {base} -c max_connections=120 -c shared_buffers=128MB -c synchronous_commit=on"
             subprocess.run(
                 ["pg_ctl", "-D", data, "-w", "-l", base / "log", "-o", settings, "start"], **options

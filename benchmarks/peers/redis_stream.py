@@ -102,7 +102,16 @@ def _server() -> Iterator[str]:
         socket = str(Path(short) / "s")  # a socket's path may not be long
         options = ["--port", "0", "--unixsocket", socket, "--dir", str(root), "--save", ""]
         server = subprocess.Popen(
-            ["redis-server", *options, "--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"],
+            [
+                "redis-server",
+                *options,
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+                "--auto-aof-rewrite-percentage",
+                "0",
+            ],
             stdout=subprocess.DEVNULL,
         )
         try:

@@ -122,13 +122,11 @@ class _Review:
         answer = Answer.EDIT if edited is not None else Answer(word)
         required = answer in request.requirement.require_reason
         reason = _ask_line("reason" if required else "reason (may be empty)")
-        present = await self._hitl.get(request.id)
-        if present.payload_in_force != request.payload_in_force:
-            raise InvalidRequest("the details were changed meanwhile; review it again")
+        said = {"reason": reason, "payload_sha256": request.payload_in_force, **self._who}
         if answer is Answer.REJECT:
-            now = await self._hitl.reject(request.id, reason=reason, **self._who)
+            now = await self._hitl.reject(request.id, **said)
         else:
-            now = await self._hitl.approve(request.id, reason=reason, details=edited, **self._who)
+            now = await self._hitl.approve(request.id, details=edited, **said)
         self._answered += 1
         print(f"{now.id} {decision_line(now)}")
 

@@ -318,16 +318,22 @@ class Orchestrator:
         details: Details | None = None,
         assurance: Assurance = Assurance.EDITED,
         channel: str = "api",
+        payload_sha256: str | None = None,
     ) -> Request:
         """Vote for a request; with `details`, for the action with those details instead.
 
+        Args:
+            payload_sha256: The digest of what the reviewer was shown (`payload_in_force`); None
+                takes what is in force now.
+
         Raises:
             Refused: The vote may not count; the message says why and what to do.
-            Conflict: It is decided otherwise.
+            Conflict: It is decided otherwise, or no longer what was shown.
             InvalidRequest: The changed details cannot be accepted.
         """
         answer = Answer.APPROVE if details is None else Answer.EDIT
-        return await self._vote(id, answer, reviewer, reason, assurance, channel, details)
+        said = (answer, reviewer, reason, assurance, channel)
+        return await self._vote(id, *said, details=details, seen=payload_sha256)
 
     async def reject(
         self,
@@ -337,9 +343,11 @@ class Orchestrator:
         reason: str = "",
         assurance: Assurance = Assurance.EDITED,
         channel: str = "api",
+        payload_sha256: str | None = None,
     ) -> Request:
-        """Vote against a request. Raises as `approve` does."""
-        return await self._vote(id, Answer.REJECT, reviewer, reason, assurance, channel, None)
+        """Vote against a request. Takes and raises what `approve` does."""
+        said = (Answer.REJECT, reviewer, reason, assurance, channel)
+        return await self._vote(id, *said, details=None, seen=payload_sha256)
 
     async def _vote(
         self,
@@ -349,7 +357,9 @@ class Orchestrator:
         reason: str,
         assurance: Assurance,
         channel: str,
+        *,
         details: Details | None,
+        seen: str | None,
     ) -> Request:
         request = await self.get(id)
         edit = None
@@ -360,7 +370,7 @@ class Orchestrator:
                 id=request.id,
                 reviewer=text_of(reviewer, "reviewer", MAX_NAME_BYTES),
                 answer=answer,
-                payload_sha256=request.payload_in_force,
+                payload_sha256=seen or request.payload_in_force,
                 reason=text_of(reason, "reason", MAX_TEXT_BYTES),
                 assurance=assurance,
                 channel=channel,

@@ -31,7 +31,11 @@ def run(*command: str, cwd: Path, text: str | None = None) -> None:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    environment |= {"HOME": str(cwd.parents[1]), "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C.UTF-8"}
+    environment |= {
+        "HOME": str(cwd.parents[1]),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "LC_ALL": "C.UTF-8",
+    }
     subprocess.run(
         command, cwd=cwd, env=environment, input=text or "", text=True, check=True, timeout=60,
         capture_output=True,
@@ -64,7 +68,12 @@ def nano(note: Path) -> None:
     ours, its = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "HOME": str(note.parents[2]), "LC_ALL": "C.UTF-8"}
     editor = subprocess.Popen(
-        ["nano", "-I", note.name], cwd=note.parent, env=environment, stdin=its, stdout=its, stderr=its
+        ["nano", "-I", note.name],
+        cwd=note.parent,
+        env=environment,
+        stdin=its,
+        stdout=its,
+        stderr=its,
     )
     os.close(its)
     shown = b""
@@ -113,7 +122,15 @@ def perl(note: Path) -> None:
 
 
 def shell(note: Path) -> None:
-    run("sh", "-c", 'new=$(sed "$1" "$2"); printf "%s\n" "$new" > "$2"', "sh", BOX, note.name, cwd=note.parent)
+    run(
+        "sh",
+        "-c",
+        'new=$(sed "$1" "$2"); printf "%s\n" "$new" > "$2"',
+        "sh",
+        BOX,
+        note.name,
+        cwd=note.parent,
+    )
 
 
 def outside(note: Path, text: str) -> Path:
@@ -271,7 +288,14 @@ async def test_every_way_of_saving_an_answer_decides(
         assert hitl.notices() == []
 
 
-UNCLEAR = ["maybe", "“approved” or not", "aapproved", "pending -> approved", "yes", "[approved, rejected]"]
+UNCLEAR = [
+    "maybe",
+    "“approved” or not",
+    "aapproved",
+    "pending -> approved",
+    "yes",
+    "[approved, rejected]",
+]
 
 
 @pytest.mark.parametrize("word", UNCLEAR)

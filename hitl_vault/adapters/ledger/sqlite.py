@@ -32,7 +32,7 @@ from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
 
 _MAX_BATCH = 512
 _BUSY_S = 15.0
-_BELL_S = 0.002  # under load the bell rings at most this often; the last ring is never left out
+_BELL_S = 0.0005  # under load the bell rings at most this often; the last ring is never left out
 
 _T = TypeVar("_T")
 _Item = tuple[Command, "asyncio.Future[Receipt]"]

@@ -29,6 +29,7 @@ from hitl_vault.ports import Found, Loaded, Shown, Signature
 _T = TypeVar("_T")
 _NEW_MODE = 0o644
 MAX_NOTE_BYTES = 4_194_304
+_LITTER_S = 3600.0
 _PREFIX, _SUFFIX = "approval_", ".md"
 
 
@@ -120,6 +121,7 @@ class FilesystemVault:
             with entries:
                 for entry in entries:
                     if is_ignored(entry.name) or not _is_text(entry.name):
+                        _tidy(entry)
                         continue
                     # a file may vanish between listing and stat: the next scan sees it
                     with contextlib.suppress(FileNotFoundError):
@@ -208,8 +210,9 @@ class FilesystemVault:
                     return None
             if stat.S_IMODE(status.st_mode) != _NEW_MODE:
                 temporary.chmod(stat.S_IMODE(status.st_mode))
+            written = temporary.stat()
             _patiently(lambda: temporary.replace(target))
-            return _signature(target.stat())
+            return _signature_of_ours(target, written)
         except FileNotFoundError:
             return None
         finally:
@@ -256,6 +259,14 @@ def _is_note(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _tidy(entry: os.DirEntry[str]) -> None:
+    """Remove what a process that was killed in the middle of a write left behind."""
+    if entry.name.startswith(".hitl-") and entry.name.endswith(".tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime > _LITTER_S:
+                Path(entry.path).unlink()
 
 
 def _is_text(name: str) -> bool:
@@ -316,6 +327,16 @@ def _write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
+def _signature_of_ours(target: Path, written: os.stat_result) -> Signature:
+    """Return the signature of what we wrote; if somebody has saved since, one that fits no file, so
+    that what they saved is read.
+    """
+    status = target.stat(follow_symlinks=False)
+    ours = (status.st_ino, status.st_size, status.st_mtime_ns)
+    same = ours == (written.st_ino, written.st_size, written.st_mtime_ns)
+    return _signature(status if same else written)
+
+
 def _write_beside(target: Path, data: bytes) -> Path:
     """Write `data` under a dot name in the same folder, which every reader ignores."""
     temporary = target.with_name(f".hitl-{os.getpid()}-{time.monotonic_ns()}.tmp")
@@ -349,8 +370,9 @@ def _publish(temporary: Path, target: Path, data: bytes) -> Signature | None:
                     raise
         except FileExistsError:
             return None
+    written = temporary.stat()
     temporary.unlink(missing_ok=True)  # before the look: the link count is part of ctime
-    return _signature(target.stat())
+    return _signature_of_ours(target, written)
 
 
 def _patiently(work: Callable[[], object]) -> None:

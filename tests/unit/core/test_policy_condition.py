@@ -195,7 +195,7 @@ def test_what_does_not_compile_says_where_and_what_to_write(text, why):
         ("details.a == True", "write true"),
         (
             'details.a.lowerAscii() == "x"',
-            '`lowerAscii()` is not a function here; compare without regard to case with lower(…)',
+            "`lowerAscii()` is not a function here; compare without regard to case with lower(…)",
         ),
         ("approved(details)", "`approved()` is not a function here"),
         ('action.description == "x"', "rules cannot read the agent's own prose"),

@@ -10,7 +10,9 @@ from hitl_vault.ports import Hints
 DECIDED = [Kind.REQUESTED, Kind.VOTED, Kind.APPROVED]
 
 
-async def test_a_ticked_box_decides_once_it_has_settled(office: Office, hitl: Process, asked: Request):
+async def test_a_ticked_box_decides_once_it_has_settled(
+    office: Office, hitl: Process, asked: Request
+):
     """An answer counts after the quiet time, not before, and makes exactly one vote."""
     path = office.edit(asked, box("approve"), reviewer("alice"))
     hitl.desk.hint(Hints(paths=frozenset({path})))
@@ -27,7 +29,9 @@ async def test_a_ticked_box_decides_once_it_has_settled(office: Office, hitl: Pr
     assert await office.kinds(asked) == DECIDED
 
 
-@pytest.mark.parametrize("word", ["approved", '"Approved"', "APPROVED.", "ok", "✅ approved", "“approved”"])
+@pytest.mark.parametrize(
+    "word", ["approved", '"Approved"', "APPROVED.", "ok", "✅ approved", "“approved”"]
+)
 async def test_a_typed_word_approves(office: Office, hitl: Process, asked: Request, word: str):
     """A word of the table in `status` is an approval."""
     await hitl.look(office.edit(asked, status(word)))
@@ -41,7 +45,9 @@ async def test_a_typed_word_rejects(office: Office, hitl: Process, asked: Reques
     assert (await hitl.get(asked.id)).status is Status.REJECTED
 
 
-@pytest.mark.parametrize(("folder", "wanted"), [("Approved", Status.APPROVED), ("Rejected", Status.REJECTED)])
+@pytest.mark.parametrize(
+    ("folder", "wanted"), [("Approved", Status.APPROVED), ("Rejected", Status.REJECTED)]
+)
 @pytest.mark.parametrize("sub", ["", "/payments"])
 async def test_a_move_decides(
     office: Office, hitl: Process, asked: Request, folder: str, wanted: Status, sub: str
@@ -55,7 +61,9 @@ async def test_a_move_decides(
     assert office.path(asked) not in office.vault.files
 
 
-async def test_without_events_a_rescan_finds_the_answer(office: Office, hitl: Process, asked: Request):
+async def test_without_events_a_rescan_finds_the_answer(
+    office: Office, hitl: Process, asked: Request
+):
     """With no hint at all the answer is found by looking."""
     office.edit(asked, box("reject"), reason("too much"))
     await hitl.rounds(6)
@@ -76,7 +84,9 @@ async def test_half_a_word_is_not_judged(office: Office, hitl: Process, asked: R
     assert office.vault.engine_writes.count(path) == 2  # made, and decided
 
 
-async def test_second_thoughts_within_the_quiet_time_win(office: Office, hitl: Process, asked: Request):
+async def test_second_thoughts_within_the_quiet_time_win(
+    office: Office, hitl: Process, asked: Request
+):
     """An approval taken back in time was never given."""
     path = office.edit(asked, box("approve"))
     hitl.desk.hint(Hints(paths=frozenset({path})))
@@ -529,7 +539,9 @@ async def test_one_note_that_breaks_the_reader_does_not_stop_the_others(
     assert hitl.notices() == []
 
 
-async def test_a_broken_folder_costs_rounds_not_answers(office: Office, hitl: Process, asked: Request):
+async def test_a_broken_folder_costs_rounds_not_answers(
+    office: Office, hitl: Process, asked: Request
+):
     """While notes cannot be read nothing is decided; then the answer is found."""
     path = office.edit(asked, box("approve"))
     office.vault.broken = "Permission denied"
@@ -543,7 +555,9 @@ async def test_a_broken_folder_costs_rounds_not_answers(office: Office, hitl: Pr
     assert hitl.notices() == []
 
 
-async def test_a_ledger_that_cannot_store_loses_no_answer(office: Office, hitl: Process, asked: Request):
+async def test_a_ledger_that_cannot_store_loses_no_answer(
+    office: Office, hitl: Process, asked: Request
+):
     """A vote that could not be stored is handed in again."""
     office.ledger.failing = 2
     path = office.edit(asked, box("approve"))

@@ -133,7 +133,9 @@ async def test_closing_with_a_full_disk_raises_nothing(
     assert "disk full" in caplog.text
 
 
-async def test_a_custom_template_that_breaks_keeps_the_desk_at_work(caplog: pytest.LogCaptureFixture):
+async def test_a_custom_template_that_breaks_keeps_the_desk_at_work(
+    caplog: pytest.LogCaptureFixture,
+):
     """No note can be made, but requests can be asked and answered otherwise."""
     caplog.set_level(logging.CRITICAL)
     office = Office(template="no document at all")

@@ -82,7 +82,9 @@ class Odd:
         raise RuntimeError("no words")
 
 
-@pytest.mark.parametrize("result", [object(), {1, 2}, b"\xff", "\ud800", 10**400, float("nan"), Odd(), "x" * 10**6])
+@pytest.mark.parametrize(
+    "result", [object(), {1, 2}, b"\xff", "\ud800", 10**400, float("nan"), Odd(), "x" * 10**6]
+)
 async def test_any_result_is_recorded_somehow(hitl: Process, approved: Request, result: object):
     """The action has run: whatever it returned, its end is recorded."""
     async with hitl.execution(approved.id) as run:

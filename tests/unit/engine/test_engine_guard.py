@@ -21,7 +21,7 @@ rules:
   - {id: any, effect: ask, answers: [approve, reject, edit]}
   - {id: never, when: action.type == "wipe", effect: deny, reason: never wipe}
 """
-ALLOW = 'default: ask\nrules:\n  - {id: small, when: details.amount < 500, effect: allow}\n'
+ALLOW = "default: ask\nrules:\n  - {id: small, when: details.amount < 500, effect: allow}\n"
 
 
 @pytest.fixture

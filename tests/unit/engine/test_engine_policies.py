@@ -67,7 +67,9 @@ async def test_the_policy_that_comes_back_unchanged_is_no_problem_any_more():
         assert hitl.policies.problem is None
 
 
-async def test_a_start_with_a_broken_policy_uses_the_last_good_one(caplog: pytest.LogCaptureFixture):
+async def test_a_start_with_a_broken_policy_uses_the_last_good_one(
+    caplog: pytest.LogCaptureFixture,
+):
     """The copy of the last one that could be read is in force, and the log says so."""
     hitl = await Office(BROKEN, kept=DENY).open()
     assert hitl.evaluate("read", {}).effect is Effect.DENY

@@ -283,7 +283,9 @@ async def test_waiting_for_an_outcome_ends_with_it(office: Office, hitl: Process
     assert (await waiter).result == {"paid": 900}
 
 
-async def test_waiting_for_an_outcome_notices_a_death(office: Office, hitl: Process, asked: Request):
+async def test_waiting_for_an_outcome_notices_a_death(
+    office: Office, hitl: Process, asked: Request
+):
     """A waiter for an outcome does not wait for the dead."""
     other = await office.open()
     await hitl.approve(asked.id, reviewer="alice")
