@@ -34,7 +34,7 @@ async def main(vault: str) -> int:
             requested_by="invoice-agent",
         )
         note = await hitl.document_path(request.id)
-        print(Path(str(note)).read_text(encoding="utf-8"))
+        print(await asyncio.to_thread(Path(str(note)).read_text, encoding="utf-8"))
         await hitl.cancel(request.id, by="invoice-agent", reason="only an example")
     return 0
 

@@ -1,15 +1,13 @@
 """Every example runs, with a person who answers its notes."""
 
 import os
-import re
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from people import a_person
 
 from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.core.chain import Head
@@ -25,34 +23,6 @@ def vault(workspace: Path) -> Path:
     run = [sys.executable, "-m", "hitl_vault", "init", str(folder)]
     subprocess.run(run, check=True, capture_output=True)
     return folder
-
-
-def tick(text: str, answer: str) -> str:
-    return re.sub(rf"- \[ \] (.*\^{answer})", r"- [x] \1", text)
-
-
-@contextmanager
-def a_person(vault: Path, answer: str) -> Iterator[None]:
-    """Somebody who ticks a box in every note that comes, by saving it as an editor does."""
-    gone = threading.Event()
-    answered: set[str] = set()
-
-    def read_and_answer() -> None:
-        while not gone.wait(0.02):
-            for note in vault.glob("Pending_Approval/approval_*.md"):
-                if note.name not in answered:
-                    answered.add(note.name)
-                    saved = note.with_name(f".{note.name}.saving")
-                    saved.write_text(tick(note.read_text(encoding="utf-8"), answer))
-                    saved.replace(note)
-
-    person = threading.Thread(target=read_and_answer)
-    person.start()
-    try:
-        yield
-    finally:
-        gone.set()
-        person.join()
 
 
 def run_example(name: str, vault: Path, command: Callable[[str], list[str]]) -> str:
