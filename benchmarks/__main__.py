@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 import time
 import traceback
@@ -13,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from benchmarks import common
 from benchmarks.common import REPOSITORY, Scale, Table, load, machine, today, versions
 
 FIGURES = ("wake", "cycles", "stress", "scale", "memory", "cold", "policy", "commit")
@@ -26,7 +28,11 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=FIGURES, help="this figure; repeatable")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to FILE")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
+    parser.add_argument("--folder", type=Path, help="where the vaults go, instead of .cache/bench")
     options = parser.parse_args()
+    if options.folder:
+        os.environ["BENCH_FOLDER"] = str(options.folder.resolve())  # its child processes read it too
+        common.SCRATCH = options.folder.resolve()
     scale, console = (
         Scale(quick=options.quick),
         Console(width=140 if not sys.stdout.isatty() else None),

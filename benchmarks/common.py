@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SCRATCH = REPOSITORY / ".cache" / "bench"
+SCRATCH = Path(os.environ.get("BENCH_FOLDER") or REPOSITORY / ".cache" / "bench")
 FOLDERS = ("Pending_Approval", "Approved", "Rejected", "Done", ".hitl")
 ACTION = {"amount": 1500, "currency": "USD", "to": "vendor@example.com", "invoice": "INV-2024-001"}
 
@@ -144,7 +144,7 @@ def machine() -> str:
 
 def file_system() -> str:
     """Return the type of the file system the vaults lie on."""
-    where, best, found = str(REPOSITORY), "", "unknown file system"
+    where, best, found = str(SCRATCH), "", "unknown file system"
     with contextlib.suppress(OSError):
         for line in Path("/proc/mounts").read_text().splitlines():
             _, point, kind, *_ = line.split(" ")
@@ -175,8 +175,8 @@ def say(text: str) -> None:
 def folder(prefix: str = "x") -> Iterator[Path]:
     """A folder on the repository's disk, removed when the whole run ends.
 
-    Not sooner: for five seconds ext4 walks over every inode that was freed before it makes a new
-    file, so that removing one vault makes the next one's notes ten times as slow to create.
+    Not sooner: for minutes ext4 walks over every inode that was freed before it makes a new file,
+    so that removing one vault makes the next one's notes ten times as slow to create.
     """
     SCRATCH.mkdir(parents=True, exist_ok=True)
     path = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=SCRATCH))

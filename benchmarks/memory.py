@@ -38,9 +38,7 @@ async def _waiting(kind: str, root: Path, count: int, *, trace: bool) -> dict[st
         async def on_future() -> None:
             await loop.create_future()
 
-        work: Any = (
-            (lambda id: hitl.wait_for_approval(id)) if kind == "ours" else (lambda _: on_future())
-        )
+        work: Any = hitl.wait_for_approval if kind == "ours" else (lambda _: on_future())
         tasks = [asyncio.create_task(work(id)) for id in ids]
         await asyncio.sleep(0.5)
         while kind == "ours" and len(hitl._parts.ledger._waiters) < count:

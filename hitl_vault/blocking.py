@@ -8,12 +8,13 @@ import asyncio
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from hitl_vault import wiring
+from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Details, Verdict
 from hitl_vault.engine.execution import Execution
 
@@ -152,7 +153,7 @@ class Orchestrator:
 
     def subscribe(self, after: int = 0, *, follow: bool = True) -> Iterator[Any]:
         """Yield every event after sequence number `after`, then live."""
-        changes = self.hitl.subscribe(after, follow=follow)
+        changes = self.run(self._changes(after, follow))
         try:
             while True:
                 try:
@@ -161,3 +162,7 @@ class Orchestrator:
                     return
         finally:
             self.run(changes.aclose())
+
+    async def _changes(self, after: int, follow: bool) -> AsyncGenerator[Recorded, None]:
+        """Subscribe on the event loop, which listening for other processes needs."""
+        return self.hitl.subscribe(after, follow=follow)

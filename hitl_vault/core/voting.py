@@ -56,6 +56,11 @@ def tally(request: Request) -> Tally:
         if vote.payload_sha256 == request.payload_in_force and vote.stage != _NO_STAGE
     ]
     rejections = [vote for vote in valid if vote.answer is Answer.REJECT]
+    # in whichever stage they were given: an approval that completes a stage must never reject
+    ended = any(
+        sum(vote.stage == number for vote in rejections) >= (1 if need.veto else stage.quorum)
+        for number, stage in enumerate(need.stages)
+    )
     last = len(need.stages) - 1
     for number, stage in enumerate(need.stages):
         approvals = sum(
@@ -63,15 +68,12 @@ def tally(request: Request) -> Tally:
         )
         if approvals >= stage.quorum:
             continue
-        against = sum(1 for vote in rejections if vote.stage == number)
-        ended = bool(rejections) if need.veto else against >= stage.quorum
         return Tally(
             stage=number,
             approvals=approvals,
             needed=stage.quorum,
             decided=Status.REJECTED if ended else None,
         )
-    ended = bool(rejections) and need.veto
     return Tally(
         stage=last,
         approvals=need.stages[last].quorum,

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 from hitl_vault.core.model import Request, Status
 from hitl_vault.document.ballot import Folder
 from hitl_vault.document.patch import updated, with_feedback
-from hitl_vault.document.reading import parse_document
+from hitl_vault.document.reading import looks_torn, parse_document
 from hitl_vault.engine.parts import Parts
 from hitl_vault.errors import DocumentError, StorageError
 from hitl_vault.ports import Filter, Loaded, Shown, Signature
@@ -254,6 +254,9 @@ class Display:
         try:
             return updated(loaded.data, request, history, self._renderer)
         except DocumentError as error:
+            fresh = self._renderer.render(request, history).encode()
+            if looks_torn(loaded.data, fresh):
+                return fresh
             sentence = f"This note can no longer be read ({error.problem}). {standing(request)}"
             return with_feedback(loaded.data, sentence)
 
@@ -330,11 +333,21 @@ class Display:
         before = self._clock.now() - timedelta(seconds=age)
         moved = 0
         for id, at in list(self._finished.items()):
-            if at <= before:
+            if at <= before and not await self._is_torn(id):
                 async with self._lock(id):
                     moved += await self._archive(id, at)
                 self._finished.pop(id, None)
         return moved
+
+    async def _is_torn(self, id: str) -> bool:
+        """True for a note that is to be written again first: in Done nobody looks at it."""
+        known = self._shown.get(id)
+        if known is None or (
+            known.signature is not None and self._vault.is_unchanged(known.path, known.signature)
+        ):
+            return False
+        loaded = await self._vault.load(known.path)
+        return loaded is not None and looks_torn(loaded.data)
 
     async def _archive(self, id: str, at: datetime) -> bool:
         known = self._shown.get(id)

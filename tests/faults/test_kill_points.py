@@ -51,12 +51,13 @@ def test_kills_at_random_times_lose_and_double_nothing(record_property) -> None:
         root: Path = new_vault()
         killed = 0
         for number, moment in enumerate(moments):
-            code = nursery.run("cycle", root, "mixed", 40, kill_after_s=moment * (1 + seed % 2))
+            how = f"mixed{number // 6}"
+            code = nursery.run("cycle", root, how, 60, kill_after_s=moment * (1 + seed % 2))
             assert code in {0, -9}
             killed += code == -9
             if number % 6 == 5:
-                nursery.check(root, "mixed", 40, f"after kill {number} of life {seed}")
-        nursery.check(root, "mixed", 40, f"at the end of life {seed}")
+                nursery.check(root, "mixed", 60, f"after kill {number} of life {seed}")
+        nursery.check(root, "mixed", 60, f"at the end of life {seed}")
         remove(root)
         return killed
 

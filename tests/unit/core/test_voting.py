@@ -157,6 +157,16 @@ def test_taking_an_approval_back_opens_its_stage_again():
     assert voted(request, ("leo", None, "legal")).status is Status.APPROVED
 
 
+def test_an_approval_never_rejects():
+    """`veto: false`: a rejection given for a later stage decides there, when it is given."""
+    for quorum, status in ((1, Status.REJECTED), (2, Status.PENDING)):
+        request = asked(stages=(FINANCE, replace(LEGAL, quorum=quorum)), veto=False)
+        request = voted(request, ("fay", None, "finance"), ("fay", NO, "finance"))
+        assert request.status is status
+    request = voted(request, ("fred", None, "finance"))
+    assert (request.status, tally(request).stage) == (Status.PENDING, 1)
+
+
 # who may answer
 
 

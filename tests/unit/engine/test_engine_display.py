@@ -288,3 +288,26 @@ async def test_the_engine_writes_nothing_between_asking_and_deciding(
     assert office.vault.engine_writes == [office.path(asked)]
     await hitl.look(office.edit(asked, box("reject")))
     assert "please" in office.note(asked)
+
+
+@pytest.mark.parametrize("left", ["", "---\nid: x\n"])
+async def test_a_decision_on_a_torn_note_writes_it_afresh(
+    office: Office, hitl: Process, asked: Request, left: str
+):
+    """A save was cut short and then somebody decided elsewhere: the note is whole again."""
+    office.vault.write(office.path(asked), left)
+    await hitl.reject(asked.id, reviewer="alice")
+    assert "status: rejected" in office.note(asked)
+    assert office.note(asked).endswith(f"%% hitl:end {asked.id} %%\n")
+
+
+async def test_a_torn_note_is_not_archived_before_it_is_whole(
+    office: Office, hitl: Process, asked: Request
+):
+    """What lies in Done is looked at by nobody, so it must be whole when it goes there."""
+    await hitl.reject(asked.id, reviewer="alice")
+    office.vault.write(office.path(asked), "")
+    assert await hitl.archive(0) == 0
+    await hitl.rounds(12)
+    assert await hitl.archive(0) == 1
+    assert "status: rejected" in office.vault.text(f"Done/2026-11/approval_{asked.id}.md")

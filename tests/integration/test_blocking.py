@@ -1,0 +1,94 @@
+"""The blocking twin: the same promises for code without asyncio, from any thread."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from desk_kit import QUICK, new_vault, ticked
+
+from hitl_vault import Conflict, Rejected, Status, WaitTimeout
+from hitl_vault.blocking import Orchestrator
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    with new_vault() as root:
+        yield root
+
+
+def test_ask_wait_run(root: Path) -> None:
+    """A person ticks the box in the note; the block runs once with what was approved."""
+    with Orchestrator(root, **QUICK) as hitl:
+        asked = hitl.request_approval("pay", "Pay", {"amount": 900})
+        note = Path(hitl.document_path(asked.id) or "")
+        note.write_text(ticked(note.read_text()))
+        assert hitl.wait_for_approval(asked.id, 40).status is Status.APPROVED
+        with hitl.execution(asked.id) as run:
+            assert run.details == {"amount": 900}
+            run.result = "paid"
+        assert hitl.get(asked.id).result == "paid"
+        with pytest.raises(Conflict), hitl.execution(asked.id):
+            pytest.fail("it ran twice")
+
+
+def test_errors_are_the_same(root: Path) -> None:
+    """Rejected, impatient, failed: as in the asynchronous API."""
+    with Orchestrator(root, **QUICK) as hitl:
+        asked = hitl.request_approval("pay", "", {})
+        with pytest.raises(WaitTimeout):
+            hitl.wait_for_decision(asked.id, 0.01)
+        hitl.reject(asked.id, reviewer="alice", reason="no")
+        with pytest.raises(Rejected, match="no"):
+            hitl.wait_for_approval(asked.id)
+        other = hitl.request_approval("pay", "", {"n": 2})
+        hitl.approve(other.id, reviewer="alice")
+        with pytest.raises(ZeroDivisionError), hitl.execution(other.id):
+            1 / 0  # noqa: B018
+        assert hitl.get(other.id).status is Status.FAILED
+
+
+def test_many_threads_share_one(root: Path) -> None:
+    """Asking, answering and running from eight threads: each request runs once."""
+    ran: list[str] = []
+    with Orchestrator(root, **QUICK) as hitl:
+
+        def work(number: int) -> None:
+            asked = hitl.request_approval("pay", "", {"n": number % 20}, key=f"k{number % 20}")
+            hitl.approve(asked.id, reviewer="alice")
+            try:
+                with hitl.execution(asked.id):
+                    ran.append(asked.id)
+            except Conflict:
+                pass
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(80)))
+        assert len(ran) == len(set(ran)) == 20
+        assert len(hitl.list_requests()) == 20
+
+
+def test_closing_ends_its_thread(root: Path) -> None:
+    """Nothing runs afterwards, also when opening failed."""
+    with Orchestrator(root, **QUICK):
+        assert any(thread.name == "hitl-loop" for thread in threading.enumerate())
+    assert not any(thread.name == "hitl-loop" for thread in threading.enumerate())
+    (root / ".hitl" / "ledger.db").write_bytes(b"something else entirely" * 1000)
+    with pytest.raises(Exception, match="ledger"), Orchestrator(root, **QUICK):
+        pytest.fail("it opened")
+    assert not any(thread.name == "hitl-loop" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("watching", [True, False])
+def test_events_are_told_live(root: Path, watching: bool) -> None:
+    """A plain loop over events, in a process that reads notes and in one that does not."""
+    with Orchestrator(root, watching=watching, **QUICK) as hitl:
+        asked = hitl.request_approval("pay", "", {})
+        events = hitl.subscribe()
+        assert next(events).event.request_id == asked.id
+        with Orchestrator(root, **QUICK) as other:
+            other.cancel(asked.id)
+        assert next(events).event.kind == "cancelled"
+        events.close()
+        assert len(list(hitl.subscribe(follow=False))) == 2
