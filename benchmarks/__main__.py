@@ -31,7 +31,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where the vaults go, instead of .cache/bench")
     options = parser.parse_args()
     if options.folder:
-        os.environ["BENCH_FOLDER"] = str(options.folder.resolve())  # its child processes read it too
+        os.environ["BENCH_FOLDER"] = str(
+            options.folder.resolve()
+        )  # its child processes read it too
         common.SCRATCH = options.folder.resolve()
     scale, console = (
         Scale(quick=options.quick),

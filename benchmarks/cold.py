@@ -59,7 +59,7 @@ async def _fill(root: Path) -> str:
 
 def run(scale: Scale) -> list[Table]:
     """Measure, one run of each in turn."""
-    runs = scale.pick(7, 25)
+    runs = scale.pick(5, 25)
     with vault() as root:
         id = asyncio.run(_fill(root))
         ways = {

@@ -115,7 +115,7 @@ async def _start(root: Path, parses: Parses, edits: int) -> dict[str, Any]:
 
 def run(scale: Scale) -> list[Table]:
     """Measure."""
-    count, pending = scale.pick((5_000, 500), (100_000, 10_000))
+    count, pending = scale.pick((3_000, 300), (100_000, 10_000))
     edits, starts = scale.pick(10, 60), scale.pick(2, 3)
     parses = Parses()
     with vault() as root:

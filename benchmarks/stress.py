@@ -143,7 +143,7 @@ async def _measure(scale: Scale, name: str, work: Callable[..., Any]) -> dict[st
 
 def run(scale: Scale) -> list[Table]:
     """Measure ours and the bare one in turn under each load."""
-    files, many = scale.pick(10_000, 30_000), scale.pick(30, 60)
+    files, many = scale.pick(5_000, 30_000), scale.pick(15, 60)
 
     async def computing(side: Any, child: Child, _root: Path) -> list[float | None]:
         with busy_thread():

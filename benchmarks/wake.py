@@ -127,7 +127,7 @@ async def sample_text(hitl: Any) -> str:
 async def _measure(scale: Scale) -> dict[str, dict[str, list[float]]]:
     from hitl_vault import Orchestrator
 
-    count, polls = scale.pick(40, 200), scale.pick(8, 40)
+    count, polls = scale.pick(25, 200), scale.pick(5, 40)
     found: dict[str, dict[str, list[float]]] = {}
     child = Child("editor")
     with vault() as root, vault() as other:
