@@ -60,7 +60,7 @@ def run(scale: Scale) -> list[Table]:
         say(f"policy: round {round + 1} of {rounds}")
         for name, policy in policies.items():
             taken[name].append(
-                _microseconds(lambda policy=policy: policy.evaluate(action, now), 500)
+                _microseconds(lambda policy=policy: policy.evaluate(action, now), 200)
             )
         taken["20 lines of Python"].append(_microseconds(by_hand, 5000))
     table = Table(title=TITLE, columns=["", "median", "of 1 rule"], raw=dict(taken))

@@ -53,21 +53,22 @@ async def _fill(root: Path, count: int, pending: int) -> None:
 
 
 class Parses:
-    """Counts how often notes are parsed."""
+    """Remembers which notes are parsed."""
 
     def __init__(self) -> None:
         from hitl_vault.document import patch
         from hitl_vault.engine import answers, display
 
-        self.count = 0
+        self.ids: set[str] = set()
         for module in (answers, display, patch):
             if hasattr(module, "parse_document"):
                 module.parse_document = self._counting(module.parse_document)
 
     def _counting(self, parse: Any) -> Any:
         def counted(*args: Any, **options: Any) -> Any:
-            self.count += 1
-            return parse(*args, **options)
+            document = parse(*args, **options)
+            self.ids.add(document.id)
+            return document
 
         return counted
 
@@ -76,7 +77,8 @@ async def _start(root: Path, parses: Parses, edits: int) -> dict[str, Any]:
     """Open, have a first note answered at once, then measure a few more."""
     from hitl_vault import Orchestrator
 
-    child, before = Child("editor"), parses.count
+    child = Child("editor")
+    parses.ids.clear()
     begun = time.perf_counter()
     async with Orchestrator(root, settle_s=0) as hitl:
         opened = time.perf_counter() - begun
@@ -87,12 +89,11 @@ async def _start(root: Path, parses: Parses, edits: int) -> dict[str, Any]:
             while len(list((root / "Pending_Approval").iterdir())) < len(waiting):
                 await asyncio.sleep(0.05)
             await asyncio.sleep(2)
-            return {"written": time.perf_counter() - begun, "parsed": parses.count - before}
+            return {"written": time.perf_counter() - begun, "parsed": len(parses.ids)}
         first = asyncio.create_task(hitl.wait_for_approval(ready[0]))
         await edit(child, "tick", Path(await hitl.document_path(ready[0])))
         await first
         serving = time.perf_counter() - begun
-        parsed = parses.count - before - 1
         taken = []
         await asyncio.sleep(1)
         for id in ready[1:]:
@@ -102,12 +103,13 @@ async def _start(root: Path, parses: Parses, edits: int) -> dict[str, Any]:
             edited = await edit(child, "tick", path)
             await waiter
             taken.append((time.monotonic_ns() - edited) / 1e9)
-        parsed_later = parses.count - before - 1 - len(taken)
+        await asyncio.sleep(2.5)  # a full look at the folders
+        unread = parses.ids - set(ready)
     child.close()
     return {
         "opened": opened,
         "serving": serving,
-        "parsed": max(parsed, parsed_later),
+        "parsed": len(unread),
         "wakes": taken,
         "notes": len(waiting),
     }

@@ -5,10 +5,11 @@ Every error names the field and what is accepted.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from datetime import datetime
 
-from hitl_vault.core.canonical import check_details
+from hitl_vault.core.canonical import check_details, with_details
 from hitl_vault.core.durations import parse_duration
 from hitl_vault.core.model import Action, Details, is_valid_id, make_id
 from hitl_vault.errors import InvalidRequest
@@ -34,7 +35,8 @@ def action_of(
     if not action.requested_by.strip():
         raise InvalidRequest("requested_by is empty; say who asks")
     check_details(details)
-    return action
+    # a copy: what the caller changes while it waits must not change what is asked
+    return with_details(action, copy.deepcopy(details))
 
 
 def text_of(value: object, name: str, most: int) -> str:

@@ -28,5 +28,5 @@ def propose(request: Request, details: Details, policies: Policies, now: datetim
         details=details,
         payload_sha256=payload_sha256(with_details(request.action, details)),
         changes=changes_between(request.action.details, details),
-        verdict=policies.evaluate_edited(request.action, details, now),
+        verdict=policies.evaluate_edited(request, details, now),
     )

@@ -12,7 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from hitl_vault.core import commands as c
-from hitl_vault.core.canonical import payload_sha256, with_details
+from hitl_vault.core.canonical import check_details, payload_sha256, with_details
 from hitl_vault.core.model import Details, Request, Status
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
@@ -146,9 +146,15 @@ def as_json(result: Any) -> Any:
     except Exception as error:  # a __repr__ or __str__ of the caller's may raise anything
         _log.warning("the result cannot be recorded: %s", type(error).__name__)
         return f"<{type(result).__name__}>"
+    text = plain.decode(errors="replace")
     if len(plain) > _MAX_RESULT_BYTES:
-        return f"{plain[:2_000].decode(errors='replace')} … ({len(plain):,} bytes, cut)"
-    return msgspec.json.decode(plain)
+        return f"{text[:2_000]} … ({len(plain):,} bytes, cut)"
+    try:
+        known = msgspec.json.decode(plain)
+        check_details({"result": known})  # what the ledger can hold and others can read
+    except (InvalidRequest, RecursionError, ValueError):
+        return text
+    return known
 
 
 def check_outcome(status: Status) -> None:

@@ -12,7 +12,7 @@ import logging
 from datetime import datetime
 
 from hitl_vault.core.canonical import with_details
-from hitl_vault.core.model import Action, Details, Effect, Verdict
+from hitl_vault.core.model import Action, Details, Effect, Request, Verdict
 from hitl_vault.core.policy import Policy, ask_everything, parse_policy
 from hitl_vault.engine.parts import Options
 from hitl_vault.errors import PolicyError
@@ -156,6 +156,7 @@ class Policies:
         except PolicyError:
             return []
 
-    def evaluate_edited(self, action: Action, details: Details, now: datetime) -> Verdict:
-        """Judge the action again with other details."""
-        return self.evaluate(with_details(action, details), now)
+    def evaluate_edited(self, request: Request, details: Details, now: datetime) -> Verdict:
+        """Judge a request's action again with other details; only a rule shortens its time."""
+        action = with_details(request.action, details)
+        return self.evaluate(action, now, request.requirement.timeout_s)

@@ -158,7 +158,7 @@ def test_review_does_not_answer_what_was_changed_meanwhile(cli):
         terminal.send("a")
         terminal.expect("reason (may be empty):")
         terminal.send("\r")
-        terminal.expect("changed meanwhile")
+        terminal.expect("changed since they were shown")
         terminal.expect("[q]uit", times=2)
         terminal.send("q")
         terminal.end()
