@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -123,7 +123,7 @@ class Display:
         unsaved, self._unsaved = self._unsaved, {}
         try:
             await self._vault.note_shown(list(unsaved.values()), seq=seq)
-        except StorageError:
+        except BaseException:  # a cancellation too: what is not saved is saved next time
             self._unsaved = unsaved | self._unsaved
             raise
 
@@ -131,17 +131,17 @@ class Display:
         """Bring one note up to date now. What cannot be written is logged, never raised: the ledger
         holds the truth, and every later flush, here or in the next process, tries again.
         """
-        await self._guarded(id, self._show(id))
+        await self._guarded(id, lambda: self._show(id))
 
     async def show_new(self, request: Request) -> None:
         """Write the first note of a request this process has just made; never raises either."""
         self._track(request)
-        await self._guarded(request.id, self._create(request))
+        await self._guarded(request.id, lambda: self._create(request))
 
-    async def _guarded(self, id: str, work: Coroutine[None, None, None]) -> None:
+    async def _guarded(self, id: str, work: Callable[[], Awaitable[None]]) -> None:
         async with self._lock(id):
             try:
-                await work
+                await work()
             except (StorageError, DocumentError) as error:
                 self._stale[id] = self._clock.monotonic() + _AGAIN_S
                 self._complain(id, error)
@@ -163,7 +163,7 @@ class Display:
         self._track(request)
         known = await self.recall(id)
         if known is None:
-            await self._create(request)
+            await self._adopt_or_create(request)
         elif known.rev < request.rev:
             await self._update(request, known)
 
@@ -179,6 +179,21 @@ class Display:
         history = await self._ledger.history(request.id)
         return self._renderer.render(request, history).encode()
 
+    async def _adopt_or_create(self, request: Request) -> None:
+        """The memory may be lost, and the note have been moved since: a second one would only be
+        in its way."""
+        found = await self._vault.find(request.id)
+        if found is None:
+            await self._create(request)
+        else:
+            await self._adopt(request, found)
+
+    async def _adopt(self, request: Request, path: str) -> None:
+        known = Shown(id=request.id, path=path, rev=0, signature=None, pristine=False)
+        self.remember(known)
+        if request.status is not Status.PENDING:
+            await self._update(request, known)
+
     async def _create(self, request: Request) -> None:
         path = self._vault.path_for(request.id)
         signature = await self._vault.create(path, await self._render(request))
@@ -186,11 +201,10 @@ class Display:
             self.remember(_shown(request, path, signature, pristine=True))
             return
         # the name is taken: by a process that died before it could remember, or by one still at it
-        found = await self._vault.find(request.id) or path
-        known = Shown(id=request.id, path=found, rev=0, signature=None, pristine=False)
-        self.remember(known)
-        if request.status is not Status.PENDING:
-            await self._update(request, known)
+        found = await self._vault.find(request.id)
+        if found is None:
+            raise StorageError(f"{path}: the name is taken by something that is not a note")
+        await self._adopt(request, found)
 
     async def create_again(self, id: str) -> bool:
         """Write a waiting request's missing note anew; False if it is no longer waiting."""

@@ -311,3 +311,35 @@ async def test_a_torn_note_is_not_archived_before_it_is_whole(
     await hitl.rounds(12)
     assert await hitl.archive(0) == 1
     assert "status: rejected" in office.vault.text(f"Done/2026-11/approval_{asked.id}.md")
+
+
+async def test_a_note_moved_while_nothing_was_remembered_gets_no_second_one_beside_it(
+    office: Office, hitl: Process, asked: Request
+):
+    """The memory of what is shown was lost and the note moved: it is found, not written anew."""
+    await hitl.display.flush()
+    hitl.die()
+    approved = f"Approved/approval_{asked.id}.md"
+    (path,) = office.vault.files
+    await office.vault.move(path, approved)
+    office.vault.index.clear()
+    other = await office.open()
+    await other.display.show(asked.id)
+    assert list(office.vault.files) == [approved]
+
+
+async def test_what_could_not_be_saved_because_it_was_cancelled_is_saved_later(
+    office: Office, hitl: Process, asked: Request, monkeypatch: pytest.MonkeyPatch
+):
+    """A cancellation while saving what is shown loses nothing of it."""
+    save = office.vault.note_shown
+
+    async def cancelled(*_args, **_kwargs):
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(office.vault, "note_shown", cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        await hitl.display.flush()
+    monkeypatch.setattr(office.vault, "note_shown", save)
+    await hitl.display.flush()
+    assert asked.id in office.vault.index

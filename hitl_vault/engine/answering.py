@@ -1,0 +1,143 @@
+"""Owns the half of the API that answers: approve, reject, cancel, comment, resolve. Never decides.
+
+Each call is one command, judged by the ledger. What was not accepted is raised.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from hitl_vault.core import commands as c
+from hitl_vault.core.model import Answer, Assurance, Details, Request, Status
+from hitl_vault.engine.checks import MAX_NAME_BYTES, MAX_TEXT_BYTES, text_of
+from hitl_vault.engine.edits import propose
+from hitl_vault.engine.execution import check_outcome
+from hitl_vault.engine.parts import Parts
+from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.timers import mark_if_dead
+from hitl_vault.ports import Receipt
+
+
+class Answering(ABC):
+    """What a reviewer, a requester or an operator may say about a request."""
+
+    policies: Policies
+
+    @property
+    @abstractmethod
+    def _parts(self) -> Parts: ...
+
+    @abstractmethod
+    async def get(self, id: str) -> Request:
+        """Return one request."""
+
+    @abstractmethod
+    async def _submit(self, command: c.Command, *, show: bool = True) -> Receipt: ...
+
+    async def approve(
+        self,
+        id: str,
+        *,
+        reviewer: str,
+        reason: str = "",
+        details: Details | None = None,
+        assurance: Assurance = Assurance.EDITED,
+        channel: str = "api",
+        payload_sha256: str | None = None,
+    ) -> Request:
+        """Vote for a request; with `details`, for the action with those details instead.
+
+        Args:
+            payload_sha256: The digest of what the reviewer was shown (`payload_in_force`); None
+                takes what is in force now.
+
+        Raises:
+            Refused: The vote may not count; the message says why and what to do.
+            Conflict: It is decided otherwise, or no longer what was shown.
+            InvalidRequest: The changed details cannot be accepted.
+        """
+        answer = Answer.APPROVE if details is None else Answer.EDIT
+        said = (answer, reviewer, reason, assurance, channel)
+        return await self._vote(id, *said, details=details, seen=payload_sha256)
+
+    async def reject(
+        self,
+        id: str,
+        *,
+        reviewer: str,
+        reason: str = "",
+        assurance: Assurance = Assurance.EDITED,
+        channel: str = "api",
+        payload_sha256: str | None = None,
+    ) -> Request:
+        """Vote against a request. Takes and raises what `approve` does."""
+        said = (Answer.REJECT, reviewer, reason, assurance, channel)
+        return await self._vote(id, *said, details=None, seen=payload_sha256)
+
+    async def _vote(
+        self,
+        id: str,
+        answer: Answer,
+        reviewer: str,
+        reason: str,
+        assurance: Assurance,
+        channel: str,
+        *,
+        details: Details | None,
+        seen: str | None,
+    ) -> Request:
+        request = await self.get(id)
+        edit = None
+        if details is not None:
+            edit = propose(request, details, self.policies, self._parts.clock.now())
+        receipt = await self._submit(
+            c.Vote(
+                id=request.id,
+                reviewer=text_of(reviewer, "reviewer", MAX_NAME_BYTES),
+                answer=answer,
+                payload_sha256=seen or request.payload_in_force,
+                reason=text_of(reason, "reason", MAX_TEXT_BYTES),
+                assurance=assurance,
+                channel=channel,
+                roles=self._parts.roles_of(reviewer),
+                edit=edit,
+            )
+        )
+        return receipt.request or request
+
+    async def cancel(self, id: str, *, by: str = "agent", reason: str = "") -> Request:
+        """Withdraw a request that does not run yet. Raises Conflict once it runs or has ended."""
+        request = await self.get(id)
+        receipt = await self._submit(
+            c.Cancel(id=request.id, by=by, reason=text_of(reason, "reason", MAX_TEXT_BYTES))
+        )
+        return receipt.request or request
+
+    async def comment(self, id: str, text: str, *, author: str = "agent") -> Request:
+        """Add a remark; it decides nothing."""
+        request = await self.get(id)
+        comment_id = f"comment-{self._parts.token()}"
+        receipt = await self._submit(
+            c.Comment(
+                id=request.id,
+                comment_id=comment_id,
+                author=author,
+                text=text_of(text, "text", MAX_TEXT_BYTES),
+            )
+        )
+        return receipt.request or request
+
+    async def resolve(self, id: str, status: Status, *, by: str, reason: str = "") -> Request:
+        """Say, as a person, how an execution with an unknown end really ended."""
+        check_outcome(status)
+        request = await self.get(id)
+        await mark_if_dead(self._parts, request)
+        receipt = await self._submit(
+            c.Resolve(
+                id=request.id,
+                by=by,
+                status=status,
+                reason=text_of(reason, "reason", MAX_TEXT_BYTES),
+            )
+        )
+        return receipt.request or request
