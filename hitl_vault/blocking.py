@@ -68,6 +68,9 @@ class Orchestrator:
         """Release everything."""
         if self._loop.is_closed():
             return
+        if not self._thread.is_alive():
+            self._loop.close()
+            return
         try:
             self.run(self.hitl.aclose())
         finally:
@@ -80,6 +83,9 @@ class Orchestrator:
 
         An interrupt (Ctrl-C) cancels the work before it is raised.
         """
+        if not self._thread.is_alive():
+            work.close()
+            raise RuntimeError("open it first: `with Orchestrator(...) as hitl:`")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

@@ -17,6 +17,7 @@ from typing import Any
 
 from hitl_vault.adapters.watch.names import is_ignored
 from hitl_vault.core.durations import parse_duration
+from hitl_vault.core.voting import person
 from hitl_vault.errors import ConfigError, VaultNotFound
 
 STATE_FOLDER = ".hitl"
@@ -172,7 +173,7 @@ def load_roles(root: Path) -> dict[str, frozenset[str]]:
         listed = entry.get("roles", []) if isinstance(entry, dict) else None
         if not isinstance(listed, list) or not all(isinstance(role, str) for role in listed):
             raise ConfigError(f'{file}: [{name}] needs roles = ["…"]')
-        if name.casefold() in roles:
+        if person(name) in roles:
             raise ConfigError(f"{file}: [{name}] stands twice; upper and lower case are one name")
-        roles[name.casefold()] = frozenset(listed)
+        roles[person(name)] = frozenset(listed)
     return roles

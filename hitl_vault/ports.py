@@ -322,6 +322,10 @@ class PolicySource(Protocol):
         """
         ...
 
+    def is_settled(self, seconds: float) -> bool:
+        """True if the text has been the same for this long: nobody is in the middle of saving it."""
+        ...
+
     def load_last_good(self) -> bytes | None:
         """Return the newest text that was `keep`-ed, None if there is none."""
         ...
@@ -340,6 +344,10 @@ class Presence(Protocol):
 
     def hold(self) -> str:
         """Return this process's presence name; held until `close` or the end of the process."""
+        ...
+
+    def keep(self) -> None:
+        """Make sure that this process's presence still shows; called now and then by its holder."""
         ...
 
     def is_alive(self, name: str) -> bool:

@@ -33,6 +33,7 @@ AsOption = Annotated[
         show_default=False,
     ),
 ]
+MIN_DIGITS = 8
 Answering = Callable[["Orchestrator", str], Awaitable["Request"]]
 
 
@@ -44,18 +45,32 @@ def approve(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Approve with this value changed."),
     ] = None,
+    payload: Annotated[
+        str | None,
+        typer.Option(
+            "--payload",
+            metavar="DIGEST",
+            help="Approve only these details: the front of the digest you were shown.",
+            show_default=False,
+        ),
+    ] = None,
     name: AsOption = None,
     vault: VaultOption = None,
     json: JsonOption = False,
 ) -> None:
     """Approve requests, as the user you are logged in as."""
+    from hitl_vault.core.model import Answer
+
     who = answering_as(name)
 
     async def answer(hitl: Orchestrator, id: str) -> Request:
         edited = None
+        request = await hitl.get(id)
         if details is not None or change:
-            edited = with_changes((await hitl.get(id)).details, details, change or [])
-        return await hitl.approve(id, reason=reason, details=edited, **who)
+            edited = with_changes(request.details, details, change or [])
+        seen = _what_was_seen(request, payload)
+        said = Answer.APPROVE if edited is None else Answer.EDIT
+        return await hitl.vote(id, said, reason=reason, details=edited, payload_sha256=seen, **who)
 
     _answer_all(ids, answer, vault, as_json=json)
 
@@ -68,10 +83,34 @@ def reject(
     json: JsonOption = False,
 ) -> None:
     """Reject requests, as the user you are logged in as."""
+    from hitl_vault.core.model import Answer
+
     who = answering_as(name)
     _answer_all(
-        ids, lambda hitl, full: hitl.reject(full, reason=reason, **who), vault, as_json=json
+        ids,
+        lambda hitl, full: hitl.vote(full, Answer.REJECT, reason=reason, **who),
+        vault,
+        as_json=json,
     )
+
+
+def _what_was_seen(request: Request, payload: str | None) -> str:
+    """Return the digest a vote is for. Details another reviewer changed must be named."""
+    from hitl_vault.cli.printing import safe
+    from hitl_vault.errors import Conflict, InvalidRequest
+
+    digest = request.payload_in_force
+    if payload is not None and (len(payload) < MIN_DIGITS or not digest.startswith(payload)):
+        raise Conflict(f"{request.id} is about {digest[:12]}…, not {safe(payload[:64])}", request)
+    if payload is None and request.edited is not None:
+        changes = ", ".join(
+            f"{safe(ch.path)} {safe(ch.before)} → {safe(ch.after)}" for ch in request.edited.changes
+        )
+        raise InvalidRequest(
+            f"{safe(request.edited.by)} changed {changes}; to approve that, add "
+            f"--payload {digest[:12]}"
+        )
+    return digest
 
 
 def cancel(

@@ -123,10 +123,7 @@ class _Review:
         required = answer in request.requirement.require_reason
         reason = _ask_line("reason" if required else "reason (may be empty)")
         said = {"reason": reason, "payload_sha256": request.payload_in_force, **self._who}
-        if answer is Answer.REJECT:
-            now = await self._hitl.reject(request.id, **said)
-        else:
-            now = await self._hitl.approve(request.id, details=edited, **said)
+        now = await self._hitl.vote(request.id, answer, details=edited, **said)
         self._answered += 1
         print(f"{now.id} {decision_line(now)}")
 

@@ -37,6 +37,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 }
 """Every legal move. The diagram in docs/architecture.md is generated from this table."""
 
+MAX_COMMENTS, MAX_COMMENT_CHARS = 200, 10_000  # they are stored with every later state
 _ENDINGS = {
     Status.EXECUTED: Kind.EXECUTED,
     Status.FAILED: Kind.FAILED,
@@ -442,6 +443,11 @@ def _comment(request: Request, comment: c.Comment, now: datetime) -> Step | Refu
         return _duplicate("this comment is recorded")
     if not comment.text.strip():
         return _refused("the comment is empty")
+    if len(comment.text) > MAX_COMMENT_CHARS or len(request.comments) >= MAX_COMMENTS:
+        return _refused(
+            f"a request takes {MAX_COMMENTS} remarks of {MAX_COMMENT_CHARS:,} characters; "
+            "keep longer texts elsewhere"
+        )
     said = Comment(comment_id=comment.comment_id, author=comment.author, text=comment.text, at=now)
     facts: list[tuple[Kind, str, dict[str, Any]]] = [
         (Kind.COMMENTED, comment.author, {"text": comment.text})

@@ -17,6 +17,7 @@ from hitl_vault.core import commands as c
 from hitl_vault.core.durations import MAX_S
 from hitl_vault.core.model import (
     Answer,
+    Assurance,
     Edited,
     Effect,
     Escalation,
@@ -113,10 +114,21 @@ def is_repeat(request: Request, vote: c.Vote) -> bool:
     )
 
 
+_UNSEEN = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+) | frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+"""Unicode's default ignorable characters that are not of category Cf, and the blank Braille one."""
+
+
 def person(name: str) -> str:
     """Return what all spellings of a name share, whatever the case, width, spaces and marks."""
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return " ".join("".join(ch for ch in plain if unicodedata.category(ch) != "Cf").split())
+    return " ".join("".join(ch for ch in plain if not _is_unseen(ch)).split())
+
+
+def _is_unseen(char: str) -> bool:
+    """True for what leaves no mark: format characters, variation selectors, fillers, blanks."""
+    return (unicodedata.category(char) in {"Cf", "Cc"} and not char.isspace()) or char in _UNSEEN
 
 
 def _vote_of(request: Request, reviewer: str) -> Vote | None:
@@ -147,6 +159,8 @@ def objection(request: Request, vote: c.Vote) -> str:
     if vote.answer not in need.answers:
         allowed = ", ".join(answer.value for answer in need.answers)
         return f"'{vote.answer}' is not an answer this rule allows; it allows {allowed}"
+    if vote.assurance is Assurance.SIGNED and not vote.proof:
+        return "an answer that is signed needs its signature, and this one has none"
     if vote.assurance.rank < need.assurance.rank:
         return (
             f"this rule asks for an answer that is {need.assurance}, and this one is only "

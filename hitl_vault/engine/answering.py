@@ -41,11 +41,11 @@ class Answering(ABC):
         reviewer: str,
         reason: str = "",
         details: Details | None = None,
-        assurance: Assurance = Assurance.EDITED,
-        channel: str = "api",
         payload_sha256: str | None = None,
     ) -> Request:
         """Vote for a request; with `details`, for the action with those details instead.
+
+        Nothing proves who calls this, so the vote is recorded as `edited`.
 
         Args:
             payload_sha256: The digest of what the reviewer was shown (`payload_in_force`); None
@@ -57,35 +57,39 @@ class Answering(ABC):
             InvalidRequest: The changed details cannot be accepted.
         """
         answer = Answer.APPROVE if details is None else Answer.EDIT
-        said = (answer, reviewer, reason, assurance, channel)
-        return await self._vote(id, *said, details=details, seen=payload_sha256)
+        return await self.vote(
+            id,
+            answer,
+            reviewer=reviewer,
+            reason=reason,
+            details=details,
+            payload_sha256=payload_sha256,
+        )
 
     async def reject(
-        self,
-        id: str,
-        *,
-        reviewer: str,
-        reason: str = "",
-        assurance: Assurance = Assurance.EDITED,
-        channel: str = "api",
-        payload_sha256: str | None = None,
+        self, id: str, *, reviewer: str, reason: str = "", payload_sha256: str | None = None
     ) -> Request:
         """Vote against a request. Takes and raises what `approve` does."""
-        said = (Answer.REJECT, reviewer, reason, assurance, channel)
-        return await self._vote(id, *said, details=None, seen=payload_sha256)
+        return await self.vote(
+            id, Answer.REJECT, reviewer=reviewer, reason=reason, payload_sha256=payload_sha256
+        )
 
-    async def _vote(
+    async def vote(
         self,
         id: str,
         answer: Answer,
-        reviewer: str,
-        reason: str,
-        assurance: Assurance,
-        channel: str,
         *,
-        details: Details | None,
-        seen: str | None,
+        reviewer: str,
+        reason: str = "",
+        details: Details | None = None,
+        payload_sha256: str | None = None,
+        assurance: Assurance = Assurance.EDITED,
+        channel: str = "api",
     ) -> Request:
+        """Hand in a vote on behalf of a channel that knows how sure it is of the reviewer.
+
+        For the command line, which knows the OS user, and the like; agents call `approve`.
+        """
         request = await self.get(id)
         edit = None
         if details is not None:
@@ -95,7 +99,7 @@ class Answering(ABC):
                 id=request.id,
                 reviewer=text_of(reviewer, "reviewer", MAX_NAME_BYTES),
                 answer=answer,
-                payload_sha256=seen or request.payload_in_force,
+                payload_sha256=payload_sha256 or request.payload_in_force,
                 reason=text_of(reason, "reason", MAX_TEXT_BYTES),
                 assurance=assurance,
                 channel=channel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import datetime
 
 from hitl_vault.core.canonical import (
@@ -23,6 +24,8 @@ def propose(request: Request, details: Details, policies: Policies, now: datetim
         InvalidRequest: The details are no exact JSON, or of another shape than those asked for.
     """
     check_details(details)
+    details = copy.deepcopy(details)  # what is judged is what is stored, whatever the caller does
+    policies.reload()
     check_same_shape(request.action.details, details)
     return ProposedEdit(
         details=details,

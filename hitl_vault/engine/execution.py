@@ -17,6 +17,7 @@ from hitl_vault.core.model import Details, Request, Status
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.errors import (
+    Conflict,
     Denied,
     HitlVaultError,
     InvalidRequest,
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 _MAX_RESULT_BYTES = 65_536
 _MAX_ERROR_CHARS = 4_000
 
-Submit = Callable[[c.Command], Awaitable[Receipt]]
+Submit = Callable[[Any], Awaitable[Receipt]]
 
 
 class Execution:
@@ -37,15 +38,23 @@ class Execution:
 
     Entering claims (raises `Conflict` if anybody did before, `Refused` if it may not run). Leaving
     records `executed` with `result`, `failed` if the block raised, `unknown` if it was torn away
-    (cancelled, interrupted, exiting).
+    (cancelled, interrupted, exiting). One object claims once and is entered once.
     """
 
     def __init__(
-        self, parts: Parts, policies: Policies, submit: Submit, id: str, executor: str | None
+        self,
+        parts: Parts,
+        policies: Policies,
+        submit: Submit,
+        report: Submit,
+        id: str,
+        executor: str | None,
     ) -> None:
-        self._parts, self._policies, self._submit = parts, policies, submit
+        self._parts, self._policies = parts, policies
+        self._submit, self._report = submit, report
         self._id, self._executor = id, executor or parts.executor
         self._request: Request | None = None
+        self._claiming = self._entered = False
         self.claim_id = f"claim-{parts.token()}"
         self.result: Any = None
 
@@ -61,6 +70,9 @@ class Execution:
         return self.request.details
 
     async def __aenter__(self) -> Self:
+        if self._entered:
+            raise Conflict("this execution was entered before; what it ran must not run again")
+        self._entered = True
         if self._request is None:
             await self.claim()
         return self
@@ -73,6 +85,9 @@ class Execution:
             Refused: It is not approved.
             Denied: The policy forbids it now, whatever was approved.
         """
+        if self._claiming:
+            raise Conflict("this execution has claimed before; make a new one to claim again")
+        self._claiming = True
         request = await self._parts.ledger.get(self._id)
         if request is None:
             raise RequestNotFound(f"there is no request {self._id}")
@@ -119,8 +134,13 @@ class Execution:
             await self.finish(Status.UNKNOWN, error=f"interrupted by {type(error).__name__}")
 
     async def finish(self, status: Status, *, result: Any = None, error: str = "") -> None:
-        """Record how it ended."""
-        await self._submit(
+        """Record how it ended.
+
+        Raises:
+            StorageError: It could not be stored; it is tried again while this process lives, and
+                the request stays `executing` until then.
+        """
+        await self._report(
             c.Finish(
                 id=self._id,
                 claim_id=self.claim_id,

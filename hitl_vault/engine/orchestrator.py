@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import datetime
@@ -33,6 +34,7 @@ from hitl_vault.engine.waiting import Waiting, refusal_of
 from hitl_vault.errors import (
     Conflict,
     Denied,
+    HitlVaultError,
     Indeterminate,
     Refused,
     RequestNotFound,
@@ -86,7 +88,8 @@ class Orchestrator(Answering):
         self._display = Display(parts)
         self._desk = Desk(parts, self._display, self.policies)
         self._waiting = Waiting(parts, self._display)
-        self._timers = Timers(parts, self._display.show_soon, self._archive_soon)
+        self._unreported: dict[str, c.Finish] = {}
+        self._timers = Timers(parts, self._display.show_soon, self._slowly)
         try:
             await self._display.start()
             if parts.watching:
@@ -104,19 +107,25 @@ class Orchestrator(Answering):
         parts, self._open = self._open, None
         if parts is None:
             return
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
-        await parts.watcher.aclose()
+        async with contextlib.AsyncExitStack() as release:  # each step runs, whatever the others do
+            release.callback(parts.presence.close)
+            release.push_async_callback(parts.vault.aclose)
+            release.push_async_callback(parts.ledger.aclose)
+            release.push_async_callback(self._leave, parts)
+            release.push_async_callback(parts.watcher.aclose)
+            tasks, self._tasks = self._tasks, []
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _leave(self, parts: Parts) -> None:
+        for finish in self._unreported.values():
+            with contextlib.suppress(HitlVaultError):  # its end stays unknown, as its claim shows
+                await parts.ledger.submit(finish)
         try:
             await self._display.flush()
         except StorageError as error:  # a note is a view: the next process shows what this did not
             _log.error("what the notes show could not be saved: %s", error)
-        finally:
-            await parts.ledger.aclose()
-            await parts.vault.aclose()
-            parts.presence.close()
 
     @property
     def _parts(self) -> Parts:
@@ -137,6 +146,7 @@ class Orchestrator(Answering):
     ) -> Verdict:
         """Return what the policy says of an action: allow, ask or deny, and why."""
         action = action_of(type, "", details, requested_by, agent, run_id)
+        self.policies.reload()
         return self.policies.evaluate(action, self._parts.clock.now())
 
     def requires_approval(self, type: str, details: Details, **who: str) -> bool:
@@ -178,6 +188,7 @@ class Orchestrator(Answering):
         """
         action = action_of(type, description, details, requested_by, agent, run_id)
         now = self._parts.clock.now()
+        self.policies.reload()
         verdict = self.policies.evaluate(action, now, seconds_of(timeout))
         digest = payload_sha256(action)
         known = await self._known(id, key)
@@ -250,6 +261,7 @@ class Orchestrator(Answering):
         while True:
             await self._parts.clock.sleep(_POLL_S)
             self._parts.ledger.hint()
+            await self._report_again()
 
     # running
 
@@ -260,7 +272,7 @@ class Orchestrator(Answering):
             Conflict: Somebody claimed it before; it must not run again.
             Refused: It is not approved, or the policy forbids it now.
         """
-        return Execution(self._parts, self.policies, self._submit, id, executor)
+        return Execution(self._parts, self.policies, self._submit, self._report, id, executor)
 
     def guard(
         self,
@@ -397,16 +409,19 @@ class Orchestrator(Answering):
         """Look at every note once, as the running desk does all the time."""
         await self._desk.tick()
 
-    def _archive_soon(self) -> None:
-        task = asyncio.create_task(self._archive_quietly(), name="hitl-archive")
+    def _slowly(self) -> None:
+        """Do what the slow round of the timers brings."""
+        task = asyncio.create_task(self._slow_round(), name="hitl-slow-round")
         self._tasks.append(task)
         task.add_done_callback(self._tasks.remove)
 
-    async def _archive_quietly(self) -> None:
+    async def _slow_round(self) -> None:
         try:
+            self._parts.presence.keep()
+            await self._report_again()
             await self.archive()
-        except Exception as error:  # archiving is a convenience; the next round tries again
-            _log.warning("notes could not be archived: %s", error)
+        except Exception as error:  # none of it is urgent; the next round tries again
+            _log.warning("the slow round could not be finished: %s", error)
 
     async def _submit(self, command: c.Command, *, show: bool = True) -> Receipt:
         """Submit and raise what was not accepted. A duplicate is as good as accepted."""
@@ -425,6 +440,25 @@ class Orchestrator(Answering):
                 raise Refused(_sentence(receipt), receipt.request)
             case Kept.CONFLICT | Kept.STALE:
                 raise Conflict(_sentence(receipt), receipt.request)
+
+    async def _report(self, finish: c.Finish) -> Receipt:
+        """Submit the end of an execution; what cannot be stored now is tried again later."""
+        self._unreported[finish.claim_id] = finish
+        try:
+            receipt = await self._submit(finish)
+        except StorageError:
+            self._listen()
+            raise
+        except HitlVaultError:
+            del self._unreported[finish.claim_id]
+            raise
+        del self._unreported[finish.claim_id]
+        return receipt
+
+    async def _report_again(self) -> None:
+        for finish in list(self._unreported.values()):
+            with contextlib.suppress(HitlVaultError):  # kept where it may still be stored
+                await self._report(finish)
 
     async def _shown(self, id: str) -> None:
         """Let the running desk show it with its next flush; without one, show it now."""

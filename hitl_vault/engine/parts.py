@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from hitl_vault.core.voting import person
 from hitl_vault.document.render import Renderer
 from hitl_vault.ports import Clock, Ledger, PolicySource, Presence, VaultFolder, Watcher
 
@@ -46,4 +47,4 @@ class Parts:
 
     def roles_of(self, reviewer: str) -> frozenset[str]:
         """Return the roles a reviewer holds."""
-        return self.roles.get(reviewer.casefold(), frozenset())
+        return self.roles.get(person(reviewer), frozenset())

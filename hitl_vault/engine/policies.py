@@ -33,21 +33,36 @@ class Policies:
         self.current = self._first()
 
     def _first(self) -> Policy:
+        """Return what is in force at first. A text changed since the last good one counts as any
+        change does: where it is stricter at once, where it loosens once it has settled.
+        """
+        kept = self._kept()
         try:
-            return self._parsed(self._source.load())
+            text = self._source.load()
+            policy = parse_policy(text, name=self._source.name)
         except PolicyError as error:
             self._complain(error)
-        kept = self._source.load_last_good()
+        else:
+            same = kept is not None and kept.sha256 == policy.sha256
+            if kept is None or same or self._source.is_settled(_SETTLE_S):
+                return self._parsed(text)
+            self._read = (text, self._clock.monotonic())
+            return kept
         if kept is not None:
-            try:
-                policy = parse_policy(kept, name=self._source.name)
-            except PolicyError as error:
-                _log.error("the last good policy cannot be read either: %s", error)
-            else:
-                _log.error("until it can be read the last good policy stays in force")
-                return policy
+            _log.error("until it can be read the last good policy stays in force")
+            return kept
         _log.error("until it can be read everything asks")
         return ask_everything(self._source.name, str(self.problem))
+
+    def _kept(self) -> Policy | None:
+        text = self._source.load_last_good()
+        if text is None:
+            return None
+        try:
+            return parse_policy(text, name=self._source.name)
+        except PolicyError as error:
+            _log.error("the last good policy cannot be read: %s", error)
+            return None
 
     def _parsed(self, text: bytes) -> Policy:
         policy = parse_policy(text, name=self._source.name)
@@ -110,8 +125,14 @@ class Policies:
             _log.info("policy %s is in force", self.current.sha256[:12])
 
     def evaluate(self, action: Action, now: datetime, timeout_s: float | None = None) -> Verdict:
-        """Judge an action by the policy in force."""
-        return self._judged(self.current, action, now, timeout_s)
+        """Judge an action by the policy in force, or by one just read that says something stricter.
+
+        A rule that asks or denies counts from its first reading on; what loosens waits until the
+        text has settled.
+        """
+        policies = (self.current, *self._newly_read())
+        verdicts = [self._judged(policy, action, now, timeout_s) for policy in policies]
+        return max(verdicts, key=lambda verdict: verdict.effect.rank)
 
     def _judged(
         self, policy: Policy, action: Action, now: datetime, timeout_s: float | None = None

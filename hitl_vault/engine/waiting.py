@@ -8,6 +8,7 @@ timer.
 from __future__ import annotations
 
 from hitl_vault.core import commands as c
+from hitl_vault.core.lifecycle import is_overdue
 from hitl_vault.core.model import Request, Status
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
@@ -61,6 +62,11 @@ class Waiting:
             left = self._left(give_up)
             if left is not None and left <= 0:
                 raise WaitTimeout(f"{id} is {request.status} after {patience_s:g} s")
+            if is_overdue(request, self._clock.now()):
+                receipt = await self._ledger.submit(c.Expire(id=request.id))
+                self._display.show_soon(request.id)
+                request = receipt.request or request
+                continue
             if request.status is Status.EXECUTING and await mark_if_dead(self._parts, request):
                 self._display.show_soon(request.id)
                 return await self._get(id)

@@ -77,6 +77,7 @@ def make_vote(
         assurance=assurance,
         roles=frozenset(roles),
         edit=edit,
+        proof="a signature" if assurance is Assurance.SIGNED else "",
     )
 
 

@@ -64,13 +64,12 @@ def test_a_stopped_process_is_alive(workspace, presence):
 
 
 def test_a_killed_process_is_dead_at_once(workspace, presence):
-    """However it died; and its lock file is cleared away."""
+    """However it died."""
     with holder(workspace) as (process, name):
         process.kill()
         process.wait(timeout=10)
         assert not presence.is_alive(name)
         assert not presence.is_alive(name)
-    assert not list((workspace / "run").iterdir())
 
 
 @pytest.mark.parametrize("flags", [(), ("close",)])
@@ -122,9 +121,32 @@ def test_a_name_that_cannot_be_judged_is_alive(workspace, presence, name):
     assert {path.name for path in workspace.iterdir()} == {"run"}
 
 
-def test_a_name_nobody_ever_held_is_dead(presence):
-    """Without a lock file there is no holder."""
-    assert not presence.is_alive("0123456789abcdef")
+def test_a_lock_file_that_was_removed_says_nothing_until_its_holder_had_time(
+    workspace, presence, monkeypatch
+):
+    """A living holder makes its file again; a name without one for a minute is dead."""
+    now = [1000.0]
+    monkeypatch.setattr("hitl_vault.adapters.presence.lockfile.time.monotonic", lambda: now[0])
+    name = presence.hold()
+    other = LockfilePresence(workspace / "run")
+    (workspace / "run" / f"{name}.lock").unlink()
+    assert other.is_alive(name)
+    now[0] += 30
+    presence.keep()
+    now[0] += 60
+    assert other.is_alive(name)
+    assert other.is_alive("0123456789abcdef")
+    now[0] += 61
+    assert not other.is_alive("0123456789abcdef")
+
+
+def test_a_fork_that_closes_leaves_its_parents_presence_alone(workspace, presence):
+    """A forked child is another process: it neither frees nor uses the parent's lock."""
+    name = presence.hold()
+    presence._pid += 1  # what a fork sees: another process took this lock
+    presence.close()
+    other = LockfilePresence(workspace / "run")
+    assert other.is_alive(name)
 
 
 def test_a_lock_that_cannot_be_opened_is_alive(workspace, presence):

@@ -34,8 +34,21 @@ class FilePolicy:
             why = error.strerror or str(error)
             raise PolicyError(f"cannot be read: {why}", file=self.name) from error
         # a file that is still being written may change again without its times telling
-        self._read = (seen, text) if time.time_ns() - found.st_mtime_ns > _FRESH_NS else None
+        self._read = (
+            (seen, text)
+            if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > _FRESH_NS
+            else None
+        )
         return text
+
+    def is_settled(self, seconds: float) -> bool:
+        """Judge by both times of the file: a sync tool may set the one, nobody the other."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        age_ns = time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns)
+        return age_ns > seconds * 1e9
 
     def load_last_good(self) -> bytes | None:
         """Return the copy, None if there is none."""

@@ -430,3 +430,18 @@ def test_merging_requirements_takes_the_stricter_of_each():
     assert both.require_reason == (NO,)
     never = stricter_requirement(replace(one, answers=(Answer.EDIT,)), replace(two, answers=(NO,)))
     assert never.answers == (NO,)
+
+
+def test_a_vote_that_says_it_is_signed_needs_a_signature():
+    """Nobody becomes sure of a reviewer by saying so."""
+    request = asked(assurance=Assurance.SIGNED)
+    unproved = replace(make_vote(request, "cfo", assurance=Assurance.SIGNED), proof="")
+    judged = apply(request, unproved, START)
+    assert isinstance(judged, Refusal)
+    assert "signature" in judged.message
+
+
+@pytest.mark.parametrize("mark", ["\u034f", "\ufe0f", "\u3164", "\u2800", "\U000e0101", "\u200b"])
+def test_a_name_with_marks_nobody_sees_is_the_same_person(mark):
+    """The requester does not become somebody else by an invisible character."""
+    assert person(f"b{mark}ot{mark}") == person("bot")

@@ -38,12 +38,16 @@ class MemoryPolicy:
 
     def __init__(self, text: str | None, kept: str | None = None) -> None:
         self.text = text
+        self.settled = True
         self.kept = None if kept is None else kept.encode()
 
     def load(self) -> bytes:
         if self.text is None:
             raise PolicyError("cannot be read: gone", file=self.name)
         return self.text.encode()
+
+    def is_settled(self, seconds: float) -> bool:
+        return self.settled
 
     def load_last_good(self) -> bytes | None:
         return self.kept
