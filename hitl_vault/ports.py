@@ -323,7 +323,7 @@ class PolicySource(Protocol):
         ...
 
     def is_settled(self, seconds: float) -> bool:
-        """True if the text has been the same for this long: nobody is in the middle of saving it."""
+        """True if the text has been the same for so long that nobody is saving it."""
         ...
 
     def load_last_good(self) -> bytes | None:
