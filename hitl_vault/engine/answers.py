@@ -13,7 +13,7 @@ from hitl_vault.core import voting
 from hitl_vault.core.model import Answer, Assurance, Request, Status
 from hitl_vault.document.ballot import Answered, Folder, Unclear, Untouched, read_ballot
 from hitl_vault.document.reading import Document, looks_torn, parse_document
-from hitl_vault.engine.display import Display, standing
+from hitl_vault.engine.display import Display, holds_words, standing
 from hitl_vault.engine.edits import propose
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
@@ -80,12 +80,13 @@ class Answers:
         options = self._parts.options
         ends = f"hitl:end {request.id}".encode() in loaded.data
         patience = options.settle_s if ends else options.unreadable_after_s
-        torn = looks_torn(loaded.data, await self._fresh(request))
+        fresh = await self._fresh(request)
+        torn = looks_torn(loaded.data, fresh)
         if torn:
             patience = options.missing_after_s
         if age_s() < patience:
             return min(_AGAIN_S, patience)
-        if torn:
+        if torn and not holds_words(loaded.data, fresh):
             await self._display.written_again(request, path, loaded)
             return None
         if request.status is not Status.PENDING:

@@ -143,36 +143,39 @@ class Desk:
         self._read_policy()
         await self._display.catch_up()
         found = await self._vault.scan()
-        by_id: defaultdict[str, list[Found]] = defaultdict(list)
+        present: set[str] = set()
+        alike: defaultdict[str, list[tuple[str, Found]]] = defaultdict(list)
         for item in found:
             id = self._vault.request_id(item.path)
             if id is None:
                 self._stranger(item)
             else:
-                by_id[id].append(item)
+                present.add(id)
+                alike[id.casefold()].append((id, item))
         changed: list[str] = []
-        for id, items in by_id.items():
-            known = self._display.known(id)
+        for items in alike.values():
             if len(items) > 1:
-                await self._notice_all_but_one(id, [item.path for item in items])
-            for item in items:
+                await self._notice_all_but_one([(id, item.path) for id, item in items])
+            for id, item in items:
+                known = self._display.known(id)
                 same = known is not None and known.path == item.path
                 if len(items) > 1 or not same or known.signature != item.signature:  # type: ignore[union-attr]
                     changed.append(item.path)
         self._forget_gone({item.path for item in found})
         await self._look_at(changed)
-        await self._look_for_missing(set(by_id))
+        await self._look_for_missing(present)
 
-    async def _notice_all_but_one(self, id: str, paths: list[str]) -> None:
-        """Know of every second note before any of them is read."""
-        if await self._parts.ledger.get(id) is None:
-            return
-        known = self._display.known(id)
-        first = known.path if known is not None and known.path in paths else None
-        first = first or await self._vault.find(id) or paths[0]
-        for path in paths:
-            if path != first:
-                self._notice(path, _second(id, first))
+    async def _notice_all_but_one(self, notes: list[tuple[str, str]]) -> None:
+        """Know of every second note before any of them is read; names differ in case at most."""
+        requests = [await self._parts.ledger.get(id) for id in dict(notes)]
+        for request in {request.id: request for request in requests if request}.values():
+            paths = [path for id, path in notes if id == request.id]
+            known = self._display.known(request.id)
+            first = known.path if known is not None and known.path in paths else None
+            first = first or await self._vault.find(request.id) or next(iter(paths), "")
+            for path in paths:
+                if path != first:
+                    self._notice(path, _second(request.id, first))
 
     def _forget_gone(self, present: set[str]) -> None:
         memories: tuple[dict[str, Any], ...] = (self.notices, self._strangers, self._unsettled)
@@ -248,6 +251,9 @@ class Desk:
             if path not in self.notices:
                 copied = self._copied(path)
                 self._notice(path, _UNKNOWN if copied is None else _copy(copied))
+            return
+        if request.id != id:  # the ledger takes ids in any case, a note only its own
+            self._notice(path, _copy(request.id))
             return
         first = await self._vault.find(id) if known is None else known.path
         if first is not None and first != path and await self._vault.load(first):

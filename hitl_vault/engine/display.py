@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from hitl_vault.core.model import Request, Status
 from hitl_vault.document.ballot import Folder
+from hitl_vault.document.frontmatter import parse_front_matter, text_of
 from hitl_vault.document.patch import updated, with_feedback
 from hitl_vault.document.reading import looks_torn, parse_document
 from hitl_vault.engine.parts import Parts
@@ -29,6 +30,7 @@ _TRIES = 5
 _TOGETHER_S = 0.05
 _AGAIN_S = 1.0
 _SAVE_S = 0.5  # what is shown is only a cache: losing it costs re-reading
+_TAKEN = "the name is taken by something that is not a note"
 _OPEN = frozenset({Status.PENDING, Status.APPROVED, Status.EXECUTING, Status.UNKNOWN})
 
 
@@ -45,10 +47,12 @@ class Display:
         self._failures: dict[str, str] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._next_save = 0.0
+        self._followed = 0
         self.waiting: set[str] = set()
 
     async def start(self) -> None:
         """Read what is shown, and which requests wait."""
+        self._followed = (await self._ledger.head()).seq
         self._shown = await self._vault.shown()
         pending = await self._ledger.find(Filter(statuses=frozenset({Status.PENDING})))
         self.waiting = {request.id for request in pending}
@@ -203,7 +207,7 @@ class Display:
         # the name is taken: by a process that died before it could remember, or by one still at it
         found = await self._vault.find(request.id)
         if found is None:
-            raise StorageError(f"{path}: the name is taken by something that is not a note")
+            raise StorageError(f"{path}: {_TAKEN}")
         await self._adopt(request, found)
 
     async def create_again(self, id: str) -> bool:
@@ -220,6 +224,9 @@ class Display:
             return False
         if signature is not None:
             self.remember(_shown(request, path, signature, pristine=True))
+            self._failures.pop(id, None)
+        elif await self._vault.find(id) is None:
+            self._complain(id, StorageError(f"{path}: {_TAKEN}"))
         return signature is not None
 
     async def written_again(self, request: Request, path: str, present: Loaded) -> bool:
@@ -269,7 +276,7 @@ class Display:
             return updated(loaded.data, request, history, self._renderer)
         except DocumentError as error:
             fresh = self._renderer.render(request, history).encode()
-            if looks_torn(loaded.data, fresh):
+            if looks_torn(loaded.data, fresh) and not holds_words(loaded.data, fresh):
                 return fresh
             sentence = f"This note can no longer be read ({error.problem}). {standing(request)}"
             return with_feedback(loaded.data, sentence)
@@ -309,37 +316,50 @@ class Display:
 
     async def catch_up(self) -> None:
         """Show what a process committed and did not live to show."""
-        seq = await self._vault.shown_seq()
-        if seq == 0:
-            await self._show_everything_open()
-            return
+        seq = await self._vault.shown_seq() or await self._show_everything_open()
         now = self._clock.now()
-        ids: set[str] = set()
-        upto = seq
-        async with aclosing(self._ledger.changes(seq, follow=False)) as changes:
+        unshown: set[str] = set()
+        recent: set[str] = set()
+        upto, settled = seq, True
+        # the cursor `seq` is every process's, and tells where to show; what others asked, showed
+        # and finished since, each process has to learn for itself
+        start = min(seq, self._followed)
+        async with aclosing(self._ledger.changes(start, follow=False)) as changes:
             async for recorded in changes:
                 # a clock that was set back makes old events look new: those are shown at once
                 if timedelta(0) <= now - recorded.event.at < timedelta(seconds=_GRACE_S):
-                    break
-                upto = recorded.seq
-                ids.add(recorded.event.request_id)
-        for id, shown in (await self._vault.shown(ids)).items():
+                    settled = False
+                recent.add(recorded.event.request_id)
+                if settled:
+                    self._followed = max(self._followed, recorded.seq)
+                    if recorded.seq > seq:
+                        upto = recorded.seq
+                        unshown.add(recorded.event.request_id)
+        await self._learn(recent, recent - unshown)
+        for id in unshown:
+            await self.show(id)
+        if upto > seq:
+            await self._save(seq=upto)
+
+    async def _learn(self, recent: set[str], untracked: set[str]) -> None:
+        for id, shown in (await self._vault.shown(recent)).items() if recent else ():
             mine = self._shown.get(id)
             if self._vault.folder_of(shown.path) is Folder.DONE:
                 self._shown.pop(id, None)  # another process archived it
             elif mine is None or mine.rev < shown.rev:
                 self._shown[id] = shown
-        for id in ids:
-            await self.show(id)
-        if upto > seq:
-            await self._save(seq=upto)
+        for id in untracked:
+            request = await self._ledger.get(id)
+            if request is not None:
+                self._track(request)
 
-    async def _show_everything_open(self) -> None:
+    async def _show_everything_open(self) -> int:
         head = await self._ledger.head()
         for request in await self._ledger.find(Filter(statuses=_OPEN, oldest_first=True)):
             await self.show(request.id)
         if head.seq:
             await self._save(seq=head.seq)
+        return head.seq
 
     async def archive(self, older_than_s: float | None = None) -> int:
         """Move notes finished this long ago to the Done folder; return how many were moved."""
@@ -347,9 +367,16 @@ class Display:
         before = self._clock.now() - timedelta(seconds=age)
         moved = 0
         for id, at in list(self._finished.items()):
-            if at <= before and not await self._is_torn(id):
+            if at > before:
+                continue
+            try:
+                if await self._is_torn(id):
+                    continue
                 async with self._lock(id):
                     moved += await self._archive(id, at)
+            except StorageError as error:  # this one next time, the others now
+                self._complain(id, error)
+            else:
                 self._finished.pop(id, None)
         return moved
 
@@ -374,6 +401,21 @@ class Display:
         elif await self._vault.load(known.path) is None:
             del self._shown[id]  # another process archived it, or a person took it away
         return signature is not None
+
+
+def holds_words(data: bytes, fresh: bytes) -> bool:
+    """Return True if the properties of a note without its end still hold what a person typed."""
+    try:
+        typed = parse_front_matter(data.decode("utf-8-sig")).entries
+        written = parse_front_matter(fresh.decode()).entries
+    except (DocumentError, UnicodeDecodeError):
+        return False
+    for key in ("status", "reviewer", "reason"):
+        empty = "pending" if key == "status" else ""
+        entry = typed.get(key)
+        if entry is not None and text_of(entry) not in {text_of(written.get(key)), "", empty}:
+            return True
+    return False
 
 
 def _shown(request: Request, path: str, signature: Signature | None, *, pristine: bool) -> Shown:

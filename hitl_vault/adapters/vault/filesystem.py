@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
+import logging
 import os
 import sqlite3
 import stat
@@ -27,10 +29,17 @@ from hitl_vault.errors import StorageError
 from hitl_vault.ports import Found, Loaded, Shown, Signature
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 _NEW_MODE = 0o644
 MAX_NOTE_BYTES = 4_194_304
 _LITTER_S = 3600.0
 _PREFIX, _SUFFIX = "approval_", ".md"
+
+# Most kernels stamp a save with a clock that moves every 4 to 10 ms only, some file systems keep
+# whole seconds: two saves within one step look the same. What we write is stamped a little in the
+# past, so that no later save can have its time; what others wrote is trusted once it is older.
+_BACK_NS, _STEP_NS = 30_000_000, 20_000_000
+_SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +62,7 @@ class FilesystemVault:
             Folder.APPROVED: names.approved,
             Folder.REJECTED: names.rejected,
         }
+        self._unlisted: set[str] = set()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hitl-vault")
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
@@ -114,24 +124,37 @@ class FilesystemVault:
     def _scan(self) -> Iterator[Found]:
         waiting = [self._root / folder for folder in self._folders.values()]
         while waiting:
-            try:
-                entries = os.scandir(waiting.pop())
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            with entries:
-                for entry in entries:
-                    if is_ignored(entry.name) or not _is_text(entry.name):
-                        _tidy(entry)
-                        continue
-                    # a file may vanish between listing and stat: the next scan sees it
-                    with contextlib.suppress(FileNotFoundError):
-                        if entry.is_dir(follow_symlinks=False):
-                            waiting.append(Path(entry.path))
-                        elif is_note(entry.name) and entry.is_file(follow_symlinks=False):
-                            path = os.path.relpath(entry.path, self._root).replace(os.sep, "/")
-                            yield Found(
-                                path=path, signature=_signature(entry.stat(follow_symlinks=False))
-                            )
+            for entry in self._entries(waiting.pop()):
+                if is_ignored(entry.name) or not _is_text(entry.name):
+                    _tidy(entry)
+                    continue
+                # a file may vanish between listing and stat: the next scan sees it
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                    elif is_note(entry.name) and entry.is_file(follow_symlinks=False):
+                        signature = _signature(entry.stat(follow_symlinks=False))
+                        path = os.path.relpath(entry.path, self._root).replace(os.sep, "/")
+                        yield Found(path=path, signature=signature)
+                except OSError as error:
+                    self._passed_over(entry.path, error)
+
+    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                found = list(entries)
+        except OSError as error:
+            self._passed_over(str(folder), error)
+            return []
+        self._unlisted.discard(str(folder))
+        return found
+
+    def _passed_over(self, path: str, error: OSError) -> None:
+        """Tell once of what cannot be listed: the notes elsewhere are read all the same."""
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)) or path in self._unlisted:
+            return
+        self._unlisted.add(path)
+        _log.warning("%s is passed over, its notes are not read: %s", path, error.strerror)
 
     async def load(self, path: str) -> Loaded | None:
         """Return the note's bytes (4 MiB and a byte at most), None if there is no regular file."""
@@ -153,7 +176,9 @@ class FilesystemVault:
             os.close(descriptor)
             return None
         with os.fdopen(descriptor, "rb") as file:
-            return Loaded(data=file.read(MAX_NOTE_BYTES + 1), signature=_signature(status))
+            data = file.read(MAX_NOTE_BYTES + 1)
+        signature = _signature(status)
+        return Loaded(data=data, signature=_doubted(signature) if _is_fresh(status) else signature)
 
     def _inside(self, path: str) -> Path:
         """Return the file a path names; refuse one that leads out of the vault."""
@@ -200,6 +225,7 @@ class FilesystemVault:
         except FileNotFoundError:
             return None
         try:
+            written = temporary.stat()
             status = target.stat(follow_symlinks=False)
             if isinstance(expected, Signature):
                 if _signature(status) != expected:
@@ -210,7 +236,6 @@ class FilesystemVault:
                     return None
             if stat.S_IMODE(status.st_mode) != _NEW_MODE:
                 temporary.chmod(stat.S_IMODE(status.st_mode))
-            written = temporary.stat()
             _patiently(lambda: temporary.replace(target))
             return _signature_of_ours(target, written)
         except FileNotFoundError:
@@ -228,8 +253,13 @@ class FilesystemVault:
             return None
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _patiently(lambda: source.rename(target))
+            if not _linked(source, target):
+                if os.path.lexists(target):
+                    return None
+                _patiently(lambda: source.rename(target))
             return _signature(target.stat())
+        except FileExistsError:
+            return None
         except FileNotFoundError:
             return None
 
@@ -307,6 +337,8 @@ def _create_unnamed(target: Path, data: bytes) -> Signature | None:
         raise
     try:
         _write_all(descriptor, data)
+        _stamp(descriptor)
+        written = os.fstat(descriptor)
         try:
             # an absolute path ignores the folder, but naming one makes Python follow the link
             os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
@@ -316,7 +348,7 @@ def _create_unnamed(target: Path, data: bytes) -> Signature | None:
             if error.errno in {errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}:
                 raise _NoUnnamedFilesError from error
             raise
-        return _signature(os.fstat(descriptor))
+        return _unless_saved(os.fstat(descriptor), written)
     finally:
         os.close(descriptor)
 
@@ -331,10 +363,34 @@ def _signature_of_ours(target: Path, written: os.stat_result) -> Signature:
     """Return the signature of what we wrote; if somebody has saved since, one that fits no file, so
     that what they saved is read.
     """
-    status = target.stat(follow_symlinks=False)
+    return _unless_saved(target.stat(follow_symlinks=False), written)
+
+
+def _unless_saved(status: os.stat_result, written: os.stat_result) -> Signature:
     ours = (status.st_ino, status.st_size, status.st_mtime_ns)
     same = ours == (written.st_ino, written.st_size, written.st_mtime_ns)
-    return _signature(status if same else written)
+    if not same or written.st_mtime_ns % _SECOND_NS == 0:  # a file system of whole seconds
+        return _doubted(_signature(written))
+    return _signature(status)
+
+
+def _stamp(file: int | Path) -> None:
+    """Date what we wrote a little back: see `_BACK_NS`."""
+    at = time.time_ns() - _BACK_NS
+    with contextlib.suppress(OSError):
+        os.utime(file, ns=(at, at))
+
+
+def _is_fresh(status: os.stat_result) -> bool:
+    """Say whether one more save could leave this file with the same times."""
+    whole = status.st_mtime_ns % _SECOND_NS == 0
+    step = 2 * _SECOND_NS if whole else _STEP_NS
+    return abs(time.time_ns() - status.st_mtime_ns) < step
+
+
+def _doubted(signature: Signature) -> Signature:
+    """Return a signature that equals no other, ever: what has it is read again."""
+    return dataclasses.replace(signature, ctime_ns=-time.monotonic_ns())
 
 
 def _write_beside(target: Path, data: bytes) -> Path:
@@ -345,6 +401,7 @@ def _write_beside(target: Path, data: bytes) -> Path:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+        _stamp(temporary)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -355,6 +412,7 @@ def _publish(temporary: Path, target: Path, data: bytes) -> Signature | None:
     """Give the file its name if nobody has it. A link is exclusive and atomic; where the file
     system has none, an exclusive create comes nearest.
     """
+    written = temporary.stat()  # before the name: from then on anybody may save
     try:
         os.link(temporary, target)
     except FileExistsError:
@@ -370,9 +428,26 @@ def _publish(temporary: Path, target: Path, data: bytes) -> Signature | None:
                     raise
         except FileExistsError:
             return None
-    written = temporary.stat()
     temporary.unlink(missing_ok=True)  # before the look: the link count is part of ctime
     return _signature_of_ours(target, written)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Move by a second name, which is never given over another file; False where there is none."""
+    try:
+        os.link(source, target)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:
+        return False
+    try:
+        _patiently(source.unlink)
+    except FileNotFoundError:  # a person took the first name away meanwhile
+        pass
+    except OSError:
+        target.unlink(missing_ok=True)
+        raise
+    return True
 
 
 def _patiently(work: Callable[[], object]) -> None:

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -262,6 +263,7 @@ async def test_what_was_seen_is_compared_by_its_signature(vault, workspace):
     assert not vault.is_unchanged(NOTE, seen)
     assert await vault.replace(NOTE, seen, b"two") is None
     assert (workspace / NOTE).read_bytes() == b"another"
+    os.utime(workspace / NOTE, ns=(10**18 + 1, 10**18 + 1))
     seen = (await vault.load(NOTE)).signature
     new = await vault.replace(NOTE, seen, b"two")
     assert vault.is_unchanged(NOTE, new)
@@ -336,3 +338,74 @@ async def test_a_read_only_folder_is_named(vault, workspace):
     for line in rest:
         assert str(workspace / "Pending_Approval") in line
         assert "Permission denied" in line
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+async def test_a_save_right_after_the_note_appeared_is_not_taken_for_ours(
+    vault, workspace, monkeypatch, unnamed
+):
+    """Whoever saves between the note's appearing and our look at it has changed it."""
+    link = os.link
+
+    def linked(source, target, **options):
+        link(source, target, **options)
+        Path(target).write_bytes(b"two")
+
+    monkeypatch.setattr(os, "link", linked)
+    if not unnamed:
+        monkeypatch.delattr(os, "O_TMPFILE")
+    seen = await vault.create(NOTE, b"one")
+    assert (workspace / NOTE).read_bytes() == b"two"
+    assert not vault.is_unchanged(NOTE, seen)
+    assert (await vault.load(NOTE)).signature != seen
+    assert await vault.replace(NOTE, seen, b"three") is None
+
+
+async def test_a_save_within_one_step_of_the_clock_is_told_apart(vault, workspace):
+    """Of two saves of one size and one time, the second is not taken for the first."""
+    seen = await vault.create(NOTE, b"one")
+    now = time.time_ns() + 1
+    (workspace / NOTE).write_bytes(b"two")
+    assert not vault.is_unchanged(NOTE, seen)
+    os.utime(workspace / NOTE, ns=(now, now))
+    seen = (await vault.load(NOTE)).signature
+    assert not vault.is_unchanged(NOTE, seen)
+    assert (await vault.load(NOTE)).signature != seen
+
+
+async def test_a_folder_that_cannot_be_listed_costs_only_its_own_notes(
+    vault, workspace, monkeypatch, caplog
+):
+    """The notes elsewhere are found, and it is told once."""
+    await vault.create(NOTE, b"one")
+    closed = workspace / "Pending_Approval" / "closed"
+    closed.mkdir()
+    scandir = os.scandir
+
+    def refused(folder):
+        if Path(folder) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert await paths(vault) == [NOTE]
+    assert await paths(vault) == [NOTE]
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("links", [True, False])
+async def test_a_move_never_replaces_what_appears_meanwhile(vault, workspace, monkeypatch, links):
+    """A note that appears at the target before the move is left alone, and so is ours."""
+    await vault.create(NOTE, b"one")
+    link, target = os.link, workspace / "Done" / "approval_a.md"
+
+    def raced(source, to, **options):
+        target.write_bytes(b"theirs")
+        if not links:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        link(source, to, **options)
+
+    monkeypatch.setattr(os, "link", raced)
+    assert await vault.move(NOTE, "Done/approval_a.md") is None
+    assert target.read_bytes() == b"theirs"
+    assert (workspace / NOTE).read_bytes() == b"one"

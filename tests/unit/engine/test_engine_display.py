@@ -8,6 +8,7 @@ from engine_kit import Office, Process, box
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.model import Answer, Request, Status
+from hitl_vault.errors import StorageError
 from hitl_vault.ports import Loaded
 
 
@@ -188,13 +189,29 @@ async def test_two_processes_archive_each_note_once_and_forget_it(
     assert len(office.vault.files) == 1
 
 
-async def test_archiving_goes_on_after_a_failure(office: Office, hitl: Process, asked: Request):
-    """A note that cannot be moved now is moved later."""
-    await hitl.reject(asked.id, reviewer="alice")
-    office.vault.broken = "Permission denied"
-    with pytest.raises(Exception, match="Permission"):
-        await hitl.archive(0)
-    office.vault.broken = ""
+async def test_a_note_that_cannot_be_archived_keeps_no_other_from_it(
+    office: Office,
+    hitl: Process,
+    asked: Request,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    """It is logged once and moved later; the others are moved now."""
+    second = await hitl.request_approval("payment", "Pay another", {"amount": 901})
+    for request in (asked, second):
+        await hitl.reject(request.id, reviewer="alice")
+    move = office.vault.move
+
+    async def refused(path: str, to: str):
+        if asked.id in path:
+            raise StorageError("Permission denied")
+        return await move(path, to)
+
+    monkeypatch.setattr(office.vault, "move", refused)
+    assert await hitl.archive(0) == 1
+    assert await hitl.archive(0) == 0
+    assert [asked.id in record.getMessage() for record in caplog.records] == [True]
+    monkeypatch.setattr(office.vault, "move", move)
     assert await hitl.archive(0) == 1
 
 
@@ -343,3 +360,25 @@ async def test_what_could_not_be_saved_because_it_was_cancelled_is_saved_later(
     monkeypatch.setattr(office.vault, "note_shown", save)
     await hitl.display.flush()
     assert asked.id in office.vault.index
+
+
+async def test_every_process_learns_what_another_one_asked_and_finished(
+    office: Office, hitl: Process
+):
+    """The cursor of showing is everybody's; a missing note and an archive are anybody's job."""
+    other = await office.open()
+    request = await hitl.request_approval("payment", "Pay", {"amount": 900})
+    await hitl.rounds(6)  # moves the common cursor on
+    await other.rounds(6)
+    assert request.id in other.display.waiting
+    assert request.id in other.display.known_ids()
+    office.vault.remove(office.path(request))
+    await other.rounds(12)
+    assert "status: pending" in office.note(request)
+    await hitl.rounds(6)
+    await hitl.reject(request.id, reviewer="alice")
+    await hitl.rounds(6)
+    await other.rounds(6)
+    assert request.id not in other.display.waiting
+    hitl.die()
+    assert await other.archive(0) == 1
