@@ -171,8 +171,8 @@ def check_same_shape(before: Any, after: Any, where: str = "details") -> None:
     A list may change its length. An executor written for the requested details can thus run the
     edited ones.
     """
-    if _kind(before) != _kind(after) and before is not None:
-        raise InvalidRequest(f"{where} was {_kind(before)} and cannot become {_kind(after)}")
+    if kind_of(before) != kind_of(after) and before is not None:
+        raise InvalidRequest(f"{where} was {kind_of(before)} and cannot become {kind_of(after)}")
     if isinstance(before, dict) and isinstance(after, dict):
         for key in before.keys() - after.keys():
             raise InvalidRequest(f"{where}.{key} is missing; change values, do not remove them")
@@ -182,7 +182,8 @@ def check_same_shape(before: Any, after: Any, where: str = "details") -> None:
             check_same_shape(before[key], after[key], f"{where}.{key}")
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what kind of JSON value this is, in words."""
     match value:
         case None:
             return "null"
@@ -194,8 +195,10 @@ def _kind(value: Any) -> str:
             return "a text"
         case list() | tuple():
             return "a list"
-        case _:
+        case dict():
             return "an object"
+        case _:
+            return "a value of another kind"
 
 
 def changes_between(before: Any, after: Any, path: str = "") -> tuple[Change, ...]:

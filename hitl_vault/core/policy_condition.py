@@ -18,6 +18,7 @@ from datetime import datetime
 from importlib.machinery import PathFinder
 from typing import Any, Protocol
 
+from hitl_vault.core.canonical import kind_of
 from hitl_vault.core.model import Action, Details
 
 VARIABLES = ("action", "details", "now")
@@ -88,7 +89,7 @@ class Condition:
             return _in_words(self.text, error, facts.details)
         if isinstance(result, bool):
             return result
-        return f"it gives {_kind(result)}, not true or false"
+        return f"it gives {kind_of(result)}, not true or false"
 
 
 def make_facts(action: Action, now: datetime) -> Facts:
@@ -220,7 +221,7 @@ def _misfit(text: str, details: Details) -> str:
         for step in path.split(".")[1:]:
             value = value.get(step, _MISSING) if isinstance(value, dict) else _MISSING
         if path.startswith("details."):
-            kinds.append(f"{path} is {'missing' if value is _MISSING else _kind(value)}")
+            kinds.append(f"{path} is {'missing' if value is _MISSING else kind_of(value)}")
     if not kinds:
         return "a value is of another kind than the condition expects"
     return f"a value is of another kind than the condition expects ({', '.join(kinds)})"
@@ -229,24 +230,6 @@ def _misfit(text: str, details: Details) -> str:
 def _paths(text: str) -> Iterator[str]:
     for found in _PATH.findall(_TEXT.sub("''", text)):
         yield re.sub(r"\s", "", found)
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case list() | tuple():
-            return "a list"
-        case dict():
-            return "an object"
-        case _:
-            return "a value of another kind"
 
 
 def _syntax_error(text: str, message: str) -> str:
