@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from benchmarks import common
-from benchmarks.common import REPOSITORY, Scale, Table, load, machine, today, versions
+from benchmarks.common import REPOSITORY, Scale, Table, commit, load, machine, today, versions
 
 FIGURES = ("wake", "cycles", "stress", "scale", "memory", "cold", "policy", "commit")
 PAGE = REPOSITORY / "docs" / "performance.md"
@@ -39,14 +39,16 @@ def main() -> int:
         Scale(quick=options.quick),
         Console(width=140 if not sys.stdout.isatty() else None),
     )
-    head = f"{machine()}; load {load()}; {today()}"
+    head = machine()
     known = ", ".join(f"{name} {version}" for name, version in versions().items())
     console.print(f"[bold]hitl_vault benchmarks[/]  {head}\n{known}\n")
     results: dict[str, list[Table]] = {}
     for name in options.only or FIGURES:
         start = time.perf_counter()
         try:
+            stamp = f"{today()}, commit {commit() or 'unknown'}, load {load()} at the start"
             results[name] = importlib.import_module(f"benchmarks.{name}").run(scale)
+            results[name][-1].notes.append(f"{stamp}{', a quick run' if scale.quick else ''}")
         except Exception:
             traceback.print_exc()
             console.print(f"[red]{name} could not be measured[/]\n")

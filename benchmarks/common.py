@@ -158,6 +158,15 @@ def load() -> str:
     return f"{os.getloadavg()[0]:.1f}"
 
 
+def commit() -> str:
+    """Return the commit that is checked out, "" outside a checkout. Local changes are not seen."""
+    argv = ["git", "rev-parse", "--short", "HEAD"]
+    with contextlib.suppress(OSError):
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+        return done.stdout.strip()
+    return ""
+
+
 def today() -> str:
     """Return the date."""
     return datetime.now(UTC).strftime("%Y-%m-%d")
