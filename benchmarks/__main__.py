@@ -58,10 +58,11 @@ def main() -> int:
             for note in table.notes:
                 console.print(f"  {note}", style="dim", highlight=False)
         console.print(f"  ({time.perf_counter() - start:.0f} s, load {load()})\n", style="dim")
-    if options.json:
-        options.json.write_text(json.dumps(_plain(head, results), indent=1))
+        if options.json:  # after each figure, so that a run that is stopped keeps what it found
+            options.json.write_text(json.dumps(_plain(head, results), indent=1))
+        if options.write:
+            _write(head, known, {name: results[name]})
     if options.write:
-        _write(head, known, results)
         console.print(f"written to {PAGE.relative_to(REPOSITORY)}")
     return 0
 
