@@ -66,15 +66,18 @@ class Guard:
     ) -> _R:
         details = _details(signature, bound, self._ignore)
         verdict = self._hitl.evaluate(self._type, details, **self._who)
-        if verdict.effect is Effect.DENY:
+        key = self._key_for(details)
+        # what was asked under this key stays bound to it, whatever the policy says by now
+        asked = key is not None and await self._hitl.was_asked(key)
+        if verdict.effect is Effect.DENY and not asked:
             raise Denied(f"the policy forbids this: {verdict.reason}")
-        if verdict.effect is Effect.ALLOW:
+        if verdict.effect is Effect.ALLOW and not asked:
             return await _call(function, bound)
         request = await self._hitl.request_approval(
             self._type,
             self._filled(self._description, details) or _fallback(function),
             details,
-            key=self._key_for(details),
+            key=key,
             timeout=self._timeout,
             **self._who,
         )

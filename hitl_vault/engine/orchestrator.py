@@ -325,6 +325,10 @@ class Orchestrator(Answering):
             raise RequestNotFound(f"there is no request {id!r}")
         return request
 
+    async def was_asked(self, key: str) -> bool:
+        """True if a request was made with this key."""
+        return await self._parts.ledger.get_by_key(key) is not None
+
     async def check_status(self, id: str) -> Status:
         """Return where a request stands now, a passed deadline included."""
         request = await self.get(id)

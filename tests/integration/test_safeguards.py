@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hitl_vault import Conflict, Denied, Expired, Orchestrator, Refused, StorageError
+from hitl_vault import Conflict, Denied, Expired, Orchestrator, Refused, Rejected, StorageError
 from hitl_vault.blocking import Orchestrator as Blocking
 
 ASK = "default: ask\n"
@@ -145,3 +145,29 @@ def test_a_fork_does_not_give_up_its_parents_claim(vault):
                 return (await hitl.get(claimed.request.id)).status.value
 
     assert asyncio.run(run()) == "executing"
+
+
+async def test_a_key_that_was_asked_holds_even_when_the_policy_allows_it_now(vault):
+    """Loosening the policy neither repeats what was executed nor runs what was rejected."""
+    ran = []
+    async with desk(vault) as hitl:
+
+        @hitl.guard("pay", key="inv-{inv}")
+        async def pay(inv: str) -> str:
+            ran.append(inv)
+            return "paid"
+
+        for inv, answer in (("A", hitl.approve), ("B", hitl.reject)):
+            await answer(
+                (await hitl.request_approval("pay", "pay", {"inv": inv}, key=f"inv-{inv}")).id,
+                reviewer="al",
+            )
+        assert await pay("A") == "paid"
+    (vault / "Policy.yaml").write_text("rules:\n  - {id: all, effect: allow}\n")
+    async with desk(vault) as hitl:
+        again = hitl.guard("pay", key="inv-{inv}")(pay.__wrapped__)
+        await asyncio.sleep(0.4)
+        assert await again("A") == "paid"
+        with pytest.raises(Rejected):
+            await again("B")
+    assert ran == ["A"]
