@@ -134,6 +134,7 @@ class Answering(ABC):
     async def resolve(self, id: str, status: Status, *, by: str, reason: str = "") -> Request:
         """Say, as a person, how an execution with an unknown end really ended."""
         check_outcome(status)
+        status = Status(status)  # a plain text is welcome
         request = await self.get(id)
         await mark_if_dead(self._parts, request)
         receipt = await self._submit(
