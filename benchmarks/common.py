@@ -184,8 +184,8 @@ def say(text: str) -> None:
 def folder(prefix: str = "x") -> Iterator[Path]:
     """A folder on the repository's disk, removed when the whole run ends.
 
-    Not sooner: for minutes ext4 walks over every inode that was freed before it makes a new file,
-    so that removing one vault makes the next one's notes ten times as slow to create.
+    Not sooner: after many files were removed, ext4 takes up to ten times as long to make a new one,
+    for minutes, so that removing one vault would slow the next one down.
     """
     SCRATCH.mkdir(parents=True, exist_ok=True)
     path = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=SCRATCH))
