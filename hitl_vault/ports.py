@@ -81,6 +81,14 @@ class Capabilities:
     processes: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A request as one process last heard of it, and every event up to there."""
+
+    request: Request
+    history: tuple[Recorded, ...]
+
+
 class Ledger(Protocol):
     """The truth: requests and the chained events that made them.
 
@@ -108,6 +116,13 @@ class Ledger(Protocol):
 
     async def get_by_key(self, key: str) -> Request | None:
         """Return the request that was asked with this key."""
+        ...
+
+    def heard(self, id: str) -> Heard | None:
+        """Return a request as this process last heard of it, at once; None if it has not, lately.
+
+        It may be old, but was true. For what the next strong read or command corrects anyway.
+        """
         ...
 
     async def find(self, filter: Filter) -> list[Request]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import secrets
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from hitl_vault.adapters.clock import SystemClock
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
 from hitl_vault.adapters.policy.file import FilePolicy
 from hitl_vault.adapters.presence.lockfile import LockfilePresence
+from hitl_vault.adapters.tokens import Tokens
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
 from hitl_vault.adapters.vault.templates import load_templates
@@ -70,7 +70,7 @@ def assemble(
         presence=LockfilePresence(state / "run"),
         clock=clock,
         renderer=Renderer(load_templates(state / "templates")),
-        token=lambda: secrets.token_hex(5),
+        token=Tokens().take,
         executor=f"{os_user()}@{socket.gethostname()}:{os.getpid()}",
         options=options_of(settings),
         roles=load_roles(root),

@@ -27,11 +27,11 @@ _FILE_CHANNELS = frozenset({None, "", "file", "note", "document", "vault"})
 
 def stamp(at: datetime) -> str:
     """Return a time as it stands in the properties: `2026-11-21T09:30:12Z`."""
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{at.astimezone(UTC).isoformat()[:19]}Z"
 
 
 def _time(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{at.astimezone(UTC).isoformat(' ')[:19]} UTC"
 
 
 def title(request: Request) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
+from hitl_vault.core.events import Event, Recorded
 from hitl_vault.core.model import Request, Status
 from hitl_vault.document.ballot import Folder
 from hitl_vault.document.frontmatter import parse_front_matter, text_of
@@ -118,7 +119,7 @@ class Display:
         for id in due:
             del self._stale[id]
         for id in due:
-            await self.show(id)
+            await self.show(id, as_heard=True)
         if self._unsaved and (all or self._clock.monotonic() >= self._next_save):
             self._next_save = self._clock.monotonic() + _SAVE_S
             await self._save()
@@ -131,11 +132,13 @@ class Display:
             self._unsaved = unsaved | self._unsaved
             raise
 
-    async def show(self, id: str) -> None:
+    async def show(self, id: str, *, as_heard: bool = False) -> None:
         """Bring one note up to date now. What cannot be written is logged, never raised: the ledger
         holds the truth, and every later flush, here or in the next process, tries again.
+
+        With `as_heard`, up to what this process has heard: whoever committed more shows that.
         """
-        await self._guarded(id, lambda: self._show(id))
+        await self._guarded(id, lambda: self._show(id, as_heard=as_heard))
 
     async def show_new(self, request: Request) -> None:
         """Write the first note of a request this process has just made; never raises either."""
@@ -160,8 +163,9 @@ class Display:
             self._failures[id] = str(error)
             _log.error("the note of %s cannot be written, it is tried again: %s", id, error)
 
-    async def _show(self, id: str) -> None:
-        request = await self._ledger.get(id)
+    async def _show(self, id: str, *, as_heard: bool) -> None:
+        heard = self._ledger.heard(id) if as_heard else None
+        request = await self._ledger.get(id) if heard is None else heard.request
         if request is None:
             return
         self._track(request)
@@ -180,8 +184,13 @@ class Display:
             self._finished[request.id] = request.updated_at
 
     async def _render(self, request: Request) -> bytes:
-        history = await self._ledger.history(request.id)
-        return self._renderer.render(request, history).encode()
+        return self._renderer.render(request, await self._history(request)).encode()
+
+    async def _history(self, request: Request) -> Sequence[Recorded]:
+        heard = self._ledger.heard(request.id)
+        if heard is not None and heard.request.rev == request.rev:
+            return heard.history
+        return await self._ledger.history(request.id)
 
     async def _adopt_or_create(self, request: Request) -> None:
         """The memory may be lost, and the note have been moved since: a second one would only be
@@ -271,7 +280,7 @@ class Display:
             return False
 
     async def _patched(self, request: Request, loaded: Loaded) -> bytes:
-        history = await self._ledger.history(request.id)
+        history = await self._history(request)
         try:
             return updated(loaded.data, request, history, self._renderer)
         except DocumentError as error:
@@ -329,17 +338,25 @@ class Display:
                 # a clock that was set back makes old events look new: those are shown at once
                 if timedelta(0) <= now - recorded.event.at < timedelta(seconds=_GRACE_S):
                     settled = False
-                recent.add(recorded.event.request_id)
+                news = not self._is_known(recorded.event)
+                if news:
+                    recent.add(recorded.event.request_id)
                 if settled:
                     self._followed = max(self._followed, recorded.seq)
                     if recorded.seq > seq:
                         upto = recorded.seq
-                        unshown.add(recorded.event.request_id)
+                        if news:
+                            unshown.add(recorded.event.request_id)
         await self._learn(recent, recent - unshown)
         for id in unshown:
             await self.show(id)
         if upto > seq:
             await self._save(seq=upto)
+
+    def _is_known(self, event: Event) -> bool:
+        """Say whether this process showed what the event states, and has nothing to learn of it."""
+        shown = self._shown.get(event.request_id)
+        return shown is not None and shown.rev >= event.rev
 
     async def _learn(self, recent: set[str], untracked: set[str]) -> None:
         for id, shown in (await self._vault.shown(recent)).items() if recent else ():
@@ -355,8 +372,13 @@ class Display:
 
     async def _show_everything_open(self) -> int:
         head = await self._ledger.head()
+        # one look at the folders for all of them: a look for each would be quadratic
+        present = {self._vault.request_id(found.path) for found in await self._vault.scan()}
         for request in await self._ledger.find(Filter(statuses=_OPEN, oldest_first=True)):
-            await self.show(request.id)
+            if request.id in present or await self.recall(request.id) is not None:
+                await self.show(request.id)
+            else:
+                await self.show_new(request)
         if head.seq:
             await self._save(seq=head.seq)
         return head.seq

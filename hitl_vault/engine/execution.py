@@ -88,9 +88,7 @@ class Execution:
         if self._claiming:
             raise Conflict("this execution has claimed before; make a new one to claim again")
         self._claiming = True
-        request = await self._parts.ledger.get(self._id)
-        if request is None:
-            raise RequestNotFound(f"there is no request {self._id}")
+        request = await self._approved()
         present = with_details(request.action, request.details)
         now = self._parts.clock.now()
         denied_by = self._policies.denied_by(present, now, request.verdict)
@@ -114,6 +112,15 @@ class Execution:
         assert receipt.request is not None
         self._request = receipt.request
         return receipt.request
+
+    async def _approved(self) -> Request:
+        heard = self._parts.ledger.heard(self._id)
+        if heard is not None and heard.request.status is Status.APPROVED:
+            return heard.request  # nothing of it changes any more; the ledger judges the claim
+        request = await self._parts.ledger.get(self._id)
+        if request is None:
+            raise RequestNotFound(f"there is no request {self._id}")
+        return request
 
     async def _not_begun(self) -> None:
         """A claim that was on its way may have been stored: say that nothing ran under it."""

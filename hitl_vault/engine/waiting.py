@@ -37,7 +37,8 @@ class Waiting:
     async def for_decision(self, id: str, patience_s: float | None) -> Request:
         """Return the request once it is not pending; raise WaitTimeout after `patience_s`."""
         give_up = self._after(patience_s)
-        request = await self._get(id)
+        heard = self._ledger.heard(id)
+        request = await self._get(id) if heard is None else heard.request
         while request.status is Status.PENDING:
             left = self._left(give_up)
             if left is not None and left <= 0:

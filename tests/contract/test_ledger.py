@@ -518,6 +518,40 @@ async def test_reads_are_strong_across_processes(two):
     assert await ours.verify() == await theirs.head()
 
 
+async def test_what_was_heard_is_what_is_stored(ledger):
+    request = await executed(ledger)
+    heard = ledger.heard(request.id)
+    assert heard.request == await ledger.get(request.id)
+    assert list(heard.history) == await ledger.history(request.id)
+
+
+async def test_what_was_not_heard_of_is_not_made_up(ledger):
+    assert ledger.heard("pay-1") is None
+
+
+async def test_a_large_request_is_not_kept_in_memory(ledger):
+    request = await accept(ledger, make_ask("pay-1", details={"text": "x" * 100_000}))
+    assert ledger.heard(request.id) is None
+
+
+async def test_what_another_process_committed_is_heard_with_a_hint(two):
+    one, other = two
+    request = await accept(one, make_ask("pay-1"))
+    await accept(other, make_vote(request))
+    one.hint()
+    await until(lambda: one.heard("pay-1").request.status is Status.APPROVED)
+    assert list(one.heard("pay-1").history) == await one.history("pay-1")
+
+
+async def test_a_gap_in_what_was_heard_is_forgotten_not_filled(two):
+    one, other = two
+    request = await accept(one, make_ask("pay-1"))
+    request = await accept(other, make_vote(request))
+    await accept(one, make_claim(request))  # one never heard of the vote
+    heard = one.heard("pay-1")
+    assert heard is None or list(heard.history) == await one.history("pay-1")
+
+
 async def test_a_late_announcement_never_returns_an_older_state(two):
     """A waiter that has read what another process committed is not woken by our own older commit."""
     ours, theirs = two

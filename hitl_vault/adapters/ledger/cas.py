@@ -13,6 +13,7 @@ from hitl_vault.core import chain
 from hitl_vault.core.canonical import MAX_DEPTH
 from hitl_vault.core.chain import Head, Link
 from hitl_vault.core.commands import Command, Finish
+from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import Refusal, Step, apply
 from hitl_vault.core.model import Request
 from hitl_vault.errors import InvalidRequest
@@ -28,6 +29,11 @@ class Write:
     request: Request
     state: bytes
     links: list[Link]
+
+    @property
+    def recorded(self) -> list[Recorded]:
+        """The events as every later reader gets them."""
+        return [Recorded(seq=link.seq, hash=link.hash, event=link.event) for link in self.links]
 
 
 def decide(

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
 import random
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -244,7 +246,10 @@ class _Bell:
         if self._path is not None:
             # a bell that cannot ring costs the others their poll interval, nothing else
             with contextlib.suppress(OSError):
-                self._path.write_bytes(b".")
+                bell = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
+                if sys.platform != "linux":  # there the closing alone is heard
+                    os.write(bell, b".")
+                os.close(bell)
 
 
 def _begin(connection: sqlite3.Connection) -> None:

@@ -9,9 +9,11 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable
 
 from hitl_vault.adapters.ledger.cas import Write
+from hitl_vault.adapters.ledger.hearing import Hearing
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
 from hitl_vault.errors import RequestNotFound, StorageError
+from hitl_vault.ports import Heard
 
 _log = logging.getLogger(__name__)
 _PAGE = 1_000
@@ -27,6 +29,7 @@ class WakingLedger(ABC):
     def __init__(self) -> None:
         self._waiters: defaultdict[str, dict[asyncio.Future[Request], int]] = defaultdict(dict)
         self._followers: set[asyncio.Event] = set()
+        self._hearing = Hearing()
         self._seen = 0
         self._looking = False
         self._closed = False
@@ -39,6 +42,10 @@ class WakingLedger(ABC):
     @abstractmethod
     def _events_after(self, seq: int, limit: int) -> list[Recorded]:
         """Return committed events after `seq`, in order, at most `limit`."""
+
+    def heard(self, id: str) -> Heard | None:
+        """Return a request as this process last heard of it."""
+        return self._hearing.get(id)
 
     async def wait(self, id: str, *, after_rev: int, timeout_s: float | None) -> Request:
         """Return the request once its `rev` exceeds `after_rev`, or as it is at the timeout."""
@@ -101,13 +108,16 @@ class WakingLedger(ABC):
 
     def _wake_for_fresh(self) -> None:
         seen = self._seen
-        fresh: set[str] = set()
+        fresh: defaultdict[str, list[Recorded]] = defaultdict(list)
         while page := self._events_after(seen, _PAGE):
             seen = page[-1].seq
-            fresh.update(recorded.event.request_id for recorded in page)
-        for id in fresh:
-            if id.casefold() in self._waiters:
-                self._resolve(id, self._read(id))
+            for recorded in page:
+                fresh[recorded.event.request_id].append(recorded)
+        for id, events in fresh.items():
+            if id.casefold() in self._waiters or id in self._hearing:
+                request = self._read(id)
+                self._hearing.told(request, events)
+                self._resolve(id, request)
         self._seen = max(seen, self._seen)
         if fresh:
             self._wake_followers()
@@ -123,6 +133,7 @@ class WakingLedger(ABC):
                 self._seen = write.links[-1].seq
             elif write.links[0].seq > self._seen:
                 self.hint()  # another process committed in between
+            self._hearing.committed(write.request, write.recorded, len(write.state))
             self._resolve(write.request.id, write.request)
         self._wake_followers()
 

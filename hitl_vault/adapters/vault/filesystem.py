@@ -5,7 +5,6 @@ Notes are not fsynced: they can be written again from the ledger.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import errno
@@ -15,13 +14,13 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from hitl_vault.adapters.vault.index import DocumentIndex
+from hitl_vault.adapters.vault.worker import Worker
 from hitl_vault.adapters.watch.names import is_ignored, is_note
 from hitl_vault.core.model import is_valid_id
 from hitl_vault.document.ballot import Folder
@@ -63,11 +62,11 @@ class FilesystemVault:
             Folder.REJECTED: names.rejected,
         }
         self._unlisted: set[str] = set()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hitl-vault")
+        self._worker = Worker("hitl-vault")
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await self._worker.do(work)
         except OSError as error:
             where = error.filename or self._root
             raise StorageError(f"{where}: {error.strerror or error}") from error
@@ -194,10 +193,10 @@ class FilesystemVault:
 
     def _create(self, path: str, data: bytes) -> Signature | None:
         target = self._inside(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             return _create_unnamed(target, data)
         except _NoUnnamedFilesError:
+            target.parent.mkdir(parents=True, exist_ok=True)
             temporary = _write_beside(target, data)
         try:
             return _publish(temporary, target, data)
@@ -279,7 +278,7 @@ class FilesystemVault:
 
     async def aclose(self) -> None:
         """End the thread after its last work, and close the index."""
-        await asyncio.to_thread(self._thread.shutdown)
+        await self._worker.aclose()
         self._index.close()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 BELL = ".hitl/bell"
-"""The file another process writes a byte to after each commit to the ledger."""
+"""The file another process opens and closes after each commit to the ledger."""
 
 PROBE = ".hitl/probe-"
 """How the names of the watcher's own self-test files begin."""

@@ -382,3 +382,32 @@ async def test_every_process_learns_what_another_one_asked_and_finished(
     assert request.id not in other.display.waiting
     hitl.die()
     assert await other.archive(0) == 1
+
+
+async def test_a_first_start_looks_at_the_folders_once_for_all(
+    office: Office, hitl: Process, monkeypatch: pytest.MonkeyPatch
+):
+    """However many requests have no note: a look for each would grow with their square."""
+    for number in range(20):
+        await hitl.request_approval("payment", "Pay", {"amount": number})
+    hitl.die()
+    office.vault.files.clear()
+    office.vault.index.clear()
+    office.vault.seq = 0
+    looks: list[str] = []
+    find, scan = office.vault.find, office.vault.scan
+
+    async def counting_find(id: str):
+        looks.append("find")
+        return await find(id)
+
+    async def counting_scan():
+        looks.append("scan")
+        return await scan()
+
+    monkeypatch.setattr(office.vault, "find", counting_find)
+    monkeypatch.setattr(office.vault, "scan", counting_scan)
+    other = await office.open()
+    await other.desk.tick()
+    assert len(office.vault.files) == 20
+    assert len(looks) <= 4

@@ -1,0 +1,68 @@
+"""Owns what one process has heard of lately: requests with their histories. Never reads a ledger.
+
+Most of what is asked is decided, claimed and shown within moments by the same process. What it
+committed, or was just told, need not be read back from the disk for each of these.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from hitl_vault.core.events import Recorded
+from hitl_vault.core.model import Request
+from hitl_vault.ports import Heard
+
+_MOST = 2_048
+_MAX_STATE_BYTES = 32_768
+
+
+class Hearing:
+    """The requests heard of last. Every entry is whole: its history leads to exactly its state."""
+
+    def __init__(self) -> None:
+        self._heard: OrderedDict[str, Heard] = OrderedDict()
+
+    def __contains__(self, id: str) -> bool:
+        return id.casefold() in self._heard
+
+    def get(self, id: str) -> Heard | None:
+        """Return what was heard of this request."""
+        return self._heard.get(id.casefold())
+
+    def committed(self, request: Request, events: Sequence[Recorded], state_bytes: int) -> None:
+        """Keep one step that this process committed."""
+        known = self.get(request.id)
+        if known is not None and known.request.rev >= request.rev:
+            return
+        before = known.history if known is not None else ()
+        last = before[-1].event.rev if before else 0
+        if request.rev != last + 1 or state_bytes > _MAX_STATE_BYTES:
+            self._heard.pop(request.id.casefold(), None)
+            return
+        self._keep(Heard(request=request, history=(*before, *events)))
+
+    def told(self, request: Request | None, events: Sequence[Recorded]) -> None:
+        """Keep what another process did to a request that is known here; forget it where `events`
+        do not lead from what was known to `request`.
+        """
+        known = None if request is None else self.get(request.id)
+        if known is None or request is None:
+            return
+        fresh = [recorded for recorded in events if recorded.seq > known.history[-1].seq]
+        if not fresh:
+            return
+        history = (*known.history, *fresh)
+        revs = [recorded.event.rev for recorded in history]
+        whole = revs[-1] == request.rev and set(revs) == set(range(1, request.rev + 1))
+        if whole:
+            self._keep(Heard(request=request, history=history))
+        else:
+            del self._heard[request.id.casefold()]
+
+    def _keep(self, heard: Heard) -> None:
+        id = heard.request.id.casefold()
+        self._heard[id] = heard
+        self._heard.move_to_end(id)
+        while len(self._heard) > _MOST:
+            self._heard.popitem(last=False)
