@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from weakref import WeakValueDictionary
 
 from hitl_vault.core.events import Event, Recorded
@@ -372,16 +373,24 @@ class Display:
 
     async def _show_everything_open(self) -> int:
         head = await self._ledger.head()
+        requests = await self._ledger.find(Filter(statuses=_OPEN, oldest_first=True))
         # one look at the folders for all of them: a look for each would be quadratic
         present = {self._vault.request_id(found.path) for found in await self._vault.scan()}
-        for request in await self._ledger.find(Filter(statuses=_OPEN, oldest_first=True)):
-            if request.id in present or await self.recall(request.id) is not None:
-                await self.show(request.id)
+        before = self._clock.now() - timedelta(seconds=_GRACE_S)
+        for request in requests:
+            if request.id in present or request.created_at > before:
+                await self.show(request.id)  # its own process may be writing its note just now
             else:
-                await self.show_new(request)
+                await self._guarded(request.id, partial(self._show_absent, request))
         if head.seq:
             await self._save(seq=head.seq)
         return head.seq
+
+    async def _show_absent(self, request: Request) -> None:
+        if await self.recall(request.id) is None:
+            await self._create(request)
+        else:
+            await self._show(request.id, as_heard=False)
 
     async def archive(self, older_than_s: float | None = None) -> int:
         """Move notes finished this long ago to the Done folder; return how many were moved."""

@@ -394,6 +394,7 @@ async def test_a_first_start_looks_at_the_folders_once_for_all(
     office.vault.files.clear()
     office.vault.index.clear()
     office.vault.seq = 0
+    office.clock.advance(5)
     looks: list[str] = []
     find, scan = office.vault.find, office.vault.scan
 
@@ -411,3 +412,21 @@ async def test_a_first_start_looks_at_the_folders_once_for_all(
     await other.desk.tick()
     assert len(office.vault.files) == 20
     assert len(looks) <= 4
+
+
+async def test_a_first_start_makes_no_second_note_of_one_that_was_moved_meanwhile(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+):
+    """The folders may have been looked at before another task's note was there, and was moved."""
+    hitl = await office.open()
+    request = await hitl.request_approval("payment", "Pay", {"amount": 900})
+    office.vault.rename(office.path(request), office.path(request, "Rejected"))
+    office.clock.advance(5)
+
+    async def too_early():
+        monkeypatch.undo()
+        return []
+
+    monkeypatch.setattr(office.vault, "scan", too_early)
+    await hitl.display.catch_up()
+    assert list(office.vault.files) == [office.path(request, "Rejected")]
