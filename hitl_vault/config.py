@@ -17,7 +17,6 @@ from typing import Any
 
 from hitl_vault.adapters.watch.names import is_ignored
 from hitl_vault.core.durations import parse_duration
-from hitl_vault.core.voting import person
 from hitl_vault.errors import ConfigError, VaultNotFound
 
 STATE_FOLDER = ".hitl"
@@ -159,21 +158,3 @@ def _seconds(key: str, value: Any, source: str) -> float:
     if seconds == 0 and key in _ABOVE_ZERO:
         raise ConfigError(f"{source}: {key} must be more than 0")
     return seconds
-
-
-def load_roles(root: Path) -> dict[str, frozenset[str]]:
-    """Return the roles of each reviewer, by name, from `.hitl/reviewers.toml` (none if missing).
-
-    The file's form: one table a person, `[alice]` with `roles = ["finance"]`.
-    """
-    file = root / STATE_FOLDER / "reviewers.toml"
-    found = _from_file(file)
-    roles: dict[str, frozenset[str]] = {}
-    for name, entry in found.items():
-        listed = entry.get("roles", []) if isinstance(entry, dict) else None
-        if not isinstance(listed, list) or not all(isinstance(role, str) for role in listed):
-            raise ConfigError(f'{file}: [{name}] needs roles = ["…"]')
-        if person(name) in roles:
-            raise ConfigError(f"{file}: [{name}] stands twice; upper and lower case are one name")
-        roles[person(name)] = frozenset(listed)
-    return roles

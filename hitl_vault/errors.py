@@ -22,6 +22,7 @@ HitlVaultError
         LedgerCorrupt        the ledger contradicts itself
         Indeterminate        may have happened; retry with the same id
     TrustError               what should prove an answer does not
+    NotSent                  people could not be told, for now or for ever
 
 Each class carries `code` (stable, for JSON), `exit_code` (command line) and `http_status`.
 """
@@ -215,3 +216,13 @@ class TrustError(HitlVaultError):
 
     code = "trust"
     http_status = 403
+
+
+class NotSent(HitlVaultError):
+    """A message was not taken. `again` says whether a later try may succeed."""
+
+    code = "not_sent"
+
+    def __init__(self, message: str, *, again: bool = True) -> None:
+        super().__init__(message)
+        self.again = again

@@ -10,12 +10,15 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hitl_vault.core.chain import Break, Head
-from hitl_vault.core.commands import Command
+from hitl_vault.core.commands import Command, RegisterCommand
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request, Status
+from hitl_vault.core.people import People
+from hitl_vault.core.register import Register
+from hitl_vault.core.statement import Envelope
 
 if TYPE_CHECKING:  # listing requests must not load the readers of notes
     from hitl_vault.document.ballot import Folder
@@ -50,10 +53,11 @@ class Kept(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The ledger's answer to a command: what it did, and the request as it stands now."""
+    """The ledger's answer to a command: what it did, and the request (or register) as it stands."""
 
     kept: Kept
-    request: Request | None
+    request: Request | None = None
+    register: Register | None = None
     message: str = ""
 
 
@@ -108,6 +112,17 @@ class Ledger(Protocol):
             StorageError: Not stored; nothing changed.
             Indeterminate: It may be stored; submitting it again is safe.
         """
+        ...
+
+    async def record(self, command: RegisterCommand) -> Receipt:
+        """Judge a command on the register with `registering.record`, as `submit` does on a request.
+
+        Raises what `submit` raises.
+        """
+        ...
+
+    async def register(self) -> Register:
+        """Return the register as last committed (a strong read), an empty one if there is none."""
         ...
 
     async def get(self, id: str) -> Request | None:
@@ -320,6 +335,64 @@ class Watcher(Protocol):
 
     async def aclose(self) -> None:
         """Stop: no hint and no thread afterwards."""
+        ...
+
+
+class Prover(Protocol):
+    """Judges one kind of signature. Guarantees: never takes a key or a namespace that is not on
+    record, or whose time is not now; never says yes in doubt.
+    """
+
+    kind: str
+
+    async def key_of(self, envelope: Envelope, reviewer: str, at: datetime) -> str:
+        """Return the name of the reviewer's key that made the signature.
+
+        Raises:
+            TrustError: It does not prove that this reviewer signed exactly these bytes.
+        """
+        ...
+
+
+class PeopleSource(Protocol):
+    """Where the record of reviewers comes from; read again whenever it has changed."""
+
+    def load(self) -> People:
+        """Return who may answer.
+
+        Raises:
+            ConfigError: It cannot be read; the message names the file and what is wrong.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What people are told. `id` is the same at every try, so that a receiver can leave out
+    repeats. `body` is plain text or Markdown whose agent text is inert; `facts` the same as JSON.
+    """
+
+    id: str
+    subject: str
+    body: str
+    facts: dict[str, Any]
+    urgent: bool = False
+
+
+class Notifier(Protocol):
+    """A way to tell people.
+
+    Guarantees: returns once the message was taken, within a time of its own; never shows a secret.
+    """
+
+    name: str
+
+    async def send(self, message: Message, to: Sequence[str] = ()) -> None:
+        """Hand the message over; `to` are addresses, none for the notifier's own.
+
+        Raises:
+            NotSent: It was not taken, for now or for ever; the message says why, without secrets.
+        """
         ...
 
 

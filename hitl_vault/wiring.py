@@ -11,6 +11,7 @@ from typing import Any
 
 from hitl_vault.adapters.clock import SystemClock
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
+from hitl_vault.adapters.people.file import FilePeople
 from hitl_vault.adapters.policy.file import FilePolicy
 from hitl_vault.adapters.presence.lockfile import LockfilePresence
 from hitl_vault.adapters.tokens import Tokens
@@ -18,7 +19,7 @@ from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
 from hitl_vault.adapters.vault.templates import load_templates
 from hitl_vault.adapters.watch.supervised import SupervisedWatcher
-from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_roles, load_settings
+from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
 from hitl_vault.document.render import Renderer
 from hitl_vault.engine import orchestrator
 from hitl_vault.engine.parts import Options, Parts
@@ -73,7 +74,7 @@ def assemble(
         token=Tokens().take,
         executor=f"{os_user()}@{socket.gethostname()}:{os.getpid()}",
         options=options_of(settings),
-        roles=load_roles(root),
+        people=FilePeople(state / "reviewers.toml").load,
         absolute=lambda path: str(root / path),
     )
 

@@ -10,7 +10,8 @@ from enum import Enum
 from pathlib import Path
 
 from hitl_vault.adapters.ledger.reader import LedgerReader
-from hitl_vault.config import STATE_FOLDER, Settings, load_roles
+from hitl_vault.adapters.people.file import FilePeople
+from hitl_vault.config import STATE_FOLDER, Settings
 from hitl_vault.core.chain import Break
 from hitl_vault.errors import ConfigError, HitlVaultError, StorageError
 
@@ -135,9 +136,9 @@ def templates(root: Path) -> Iterator[Check]:
 def roles(root: Path) -> Iterator[Check]:
     """Read who has which role."""
     try:
-        found = load_roles(root)
+        found = FilePeople(root / STATE_FOLDER / "reviewers.toml").load().reviewers
     except ConfigError as error:
-        yield Check(Mark.WRONG, "reviewers", str(error), "mend it; until then nothing opens")
+        yield Check(Mark.WRONG, "reviewers", str(error), "mend it; until then nobody can answer")
         return
     named = f"{len(found)} with roles" if found else "no roles given; names in rules are reviewers"
     yield Check(Mark.GOOD, "reviewers", named)

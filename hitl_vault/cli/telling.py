@@ -147,4 +147,16 @@ _FACTS: dict[Kind, Callable[[str, dict[str, Any]], str]] = {
         f"escalates to {', '.join(safe(name) for name in data.get('to', ()))}"
     ),
     Kind.COMMENTED: lambda _, data: f"remarks{_because(data, 'text')}",
+    Kind.CODE_ISSUED: lambda _, data: f"a code is sent to {safe(data.get('reviewer'))}",
+    Kind.REFUSED: lambda _, data: f"an answer is refused{_because(data, 'problem')}",
+    Kind.POLICY_CHANGED: lambda _, data: (
+        f"a policy comes into force, {'looser' if data.get('loosens') else 'not looser'}"
+    ),
+    Kind.REVIEWERS_CHANGED: lambda *_: "the reviewers or their keys change",
+    Kind.GRANTED: lambda _, data: f"grants {safe(data.get('type'))}, {data.get('uses')} times",
+    Kind.GRANT_USED: lambda _, data: (
+        f"{safe(data.get('grant_id'))} is used for {safe(data.get('request_id'))}"
+    ),
+    Kind.GRANT_REVOKED: lambda _, data: f"revokes {safe(data.get('grant_id'))}{_because(data)}",
+    Kind.FACTOR_SPENT: lambda *_: "a second factor is used",
 }

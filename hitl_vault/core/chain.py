@@ -1,9 +1,10 @@
 """Owns how the ledger's records become bytes and how events are chained. Never opens a file.
 
-The chain: `hash(n) = SHA-256(hash(n-1) || LF || body(n))`, hexadecimal, where `body(n)` is the
-stored JSON text of event n, its `seq` included, and
+The chain: `hash(n) = SHA-256(hash(n-1) || LF || SHA-256(body(n)))`, digests in hexadecimal, where
+`body(n)` is the stored JSON text of event n, its `seq` included, and
 `hash(0) = SHA-256("hitl-vault:chain:1:" || vault id)`.
-The stored bytes themselves are hashed, so checking needs no canonical form and no library.
+The stored bytes themselves are hashed, so checking needs no canonical form and no library. Since
+only a body's digest enters the chain, a proof about one request need not show the events of others.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 
 from hitl_vault.core.events import Event, Kind, Recorded
 from hitl_vault.core.model import Request
+from hitl_vault.core.register import Register
 
 FORMAT = 1
 
@@ -83,6 +85,16 @@ def decode_request(data: bytes) -> Request:
     return _requests.decode(data)
 
 
+def encode_register(register: Register) -> bytes:
+    """Return the register as JSON bytes; the same register always gives the same bytes."""
+    return _encode(register)
+
+
+def decode_register(data: bytes) -> Register:
+    """Read what `encode_register` wrote. Raises ValueError if it is not a register."""
+    return msgspec.json.decode(data, type=Register)
+
+
 def genesis(vault_id: str) -> Head:
     """Return the head of an empty chain."""
     return Head(
@@ -91,7 +103,7 @@ def genesis(vault_id: str) -> Head:
 
 
 def link(head: Head, events: Iterable[Event], state: bytes) -> tuple[list[Link], Head]:
-    """Chain the events of one step. `state` is the request after it; its digest is covered too."""
+    """Chain the events of one step. `state` is what the step led to; its digest is covered too."""
     links: list[Link] = []
     state_sha256 = hashlib.sha256(state).hexdigest()
     for event in events:
@@ -114,7 +126,12 @@ def link(head: Head, events: Iterable[Event], state: bytes) -> tuple[list[Link],
 
 
 def _next(previous: str, body: bytes) -> str:
-    return hashlib.sha256(previous.encode() + b"\n" + body).hexdigest()
+    return next_hash(previous, hashlib.sha256(body).hexdigest())
+
+
+def next_hash(previous: str, body_sha256: str) -> str:
+    """Return the hash of an event, from the one before it and the digest of its stored text."""
+    return hashlib.sha256(f"{previous}\n{body_sha256}".encode()).hexdigest()
 
 
 def decode_event(body: bytes, hash_: str) -> Recorded:

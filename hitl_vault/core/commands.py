@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from hitl_vault.core.model import Action, Answer, Assurance, Change, Details, Status, Verdict
+from hitl_vault.core.register import Grant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,12 @@ class ProposedEdit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """A reviewer answers. `payload_sha256` is the digest the reviewer saw; `roles` are theirs."""
+    """A reviewer answers. `payload_sha256` is the digest the reviewer saw; `roles` are theirs.
+
+    `standing_for` are those who named the reviewer in their absence, each with their roles.
+    `proof` is what shows that the reviewer answered, `proof_id` its digest: it counts once.
+    `code_id` names the one-time code that was typed, already compared.
+    """
 
     id: str
     reviewer: str
@@ -44,8 +50,11 @@ class Vote:
     assurance: Assurance = Assurance.EDITED
     channel: str = "api"
     roles: frozenset[str] = frozenset()
+    standing_for: tuple[tuple[str, frozenset[str]], ...] = ()
     edit: ProposedEdit | None = None
     proof: str = ""
+    proof_id: str = ""
+    code_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +133,99 @@ class Comment:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueCode:
+    """Send a reviewer a one-time code for the payload in force. Idempotent on `code_id`."""
+
+    id: str
+    code_id: str
+    reviewer: str
+    valid_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """Record that an answer was not what it claims to be: forged, replayed, expired or mistyped.
+
+    With `code_id`, it was a wrong guess at that code.
+    """
+
+    id: str
+    reviewer: str
+    channel: str
+    problem: str
+    code_id: str = ""
+
+
 Command: TypeAlias = (
-    Ask | Vote | Cancel | Claim | Finish | Resolve | Expire | Remind | Escalate | Comment
+    Ask
+    | Vote
+    | Cancel
+    | Claim
+    | Finish
+    | Resolve
+    | Expire
+    | Remind
+    | Escalate
+    | Comment
+    | IssueCode
+    | Refuse
 )
+"""What can be asked of one request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPolicy:
+    """Put on record which policy is in force. `changes` are lines for people."""
+
+    sha256: str
+    changes: tuple[str, ...] = ()
+    loosens: bool = False
+    signed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordReviewers:
+    """Put on record who may answer and by which keys: a digest, and what changed, for people."""
+
+    sha256: str
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeGrant:
+    """Allow actions within bounds for a while. Idempotent on `grant.grant_id`."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseGrant:
+    """Use a grant for one request, once for each request. The bounds are judged before."""
+
+    grant_id: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeGrant:
+    """Take a grant back."""
+
+    grant_id: str
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendFactor:
+    """Use up a reviewer's time-based code: its step counts for one answer, named by `use_id`."""
+
+    reviewer: str
+    step: int
+    use_id: str
+
+
+RegisterCommand: TypeAlias = (
+    RecordPolicy | RecordReviewers | MakeGrant | UseGrant | RevokeGrant | SpendFactor
+)
+"""What can be asked of the register, which is of the vault as a whole."""

@@ -26,6 +26,28 @@ class Kind(StrEnum):
     REMINDED = "reminded"
     ESCALATED = "escalated"
     COMMENTED = "commented"
+    CODE_ISSUED = "code_issued"
+    REFUSED = "refused"  # an answer that was not what it claims to be
+    # of the vault as a whole, filed under `REGISTER_ID`
+    POLICY_CHANGED = "policy_changed"
+    REVIEWERS_CHANGED = "reviewers_changed"
+    GRANTED = "granted"
+    GRANT_USED = "grant_used"
+    GRANT_REVOKED = "grant_revoked"
+    FACTOR_SPENT = "factor_spent"
+
+
+OF_THE_REGISTER = frozenset(
+    {
+        Kind.POLICY_CHANGED,
+        Kind.REVIEWERS_CHANGED,
+        Kind.GRANTED,
+        Kind.GRANT_USED,
+        Kind.GRANT_REVOKED,
+        Kind.FACTOR_SPENT,
+    }
+)
+"""The kinds that are of the vault as a whole, and stand in no request's history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

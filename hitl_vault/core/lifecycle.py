@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any
 
+from hitl_vault.core import codes, voting
 from hitl_vault.core import commands as c
-from hitl_vault.core import voting
 from hitl_vault.core.events import Event, Kind
 from hitl_vault.core.model import (
     Answer,
@@ -38,6 +38,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 """Every legal move. The diagram in docs/architecture.md is generated from this table."""
 
 MAX_COMMENTS, MAX_COMMENT_CHARS = 200, 10_000  # they are stored with every later state
+MAX_REFUSED = 100  # of one request; more of them prove nothing new and would fill the disk
 _ENDINGS = {
     Status.EXECUTED: Kind.EXECUTED,
     Status.FAILED: Kind.FAILED,
@@ -95,7 +96,7 @@ def apply(request: Request | None, command: c.Command, now: datetime) -> Step | 
     overdue = is_overdue(request, now)
     if isinstance(command, c.Expire) or (overdue and isinstance(command, c.Remind | c.Escalate)):
         return _expire(request, now)  # after a long sleep, a timer's overdue reminder finds the end
-    if overdue and not isinstance(command, c.Comment):
+    if overdue and not isinstance(command, c.Comment | c.Refuse):
         step = _expired(request, now)
         refusal = _judge(step.request, command, now)
         assert isinstance(refusal, Refusal), "nothing but a remark follows an expiry"
@@ -115,16 +116,25 @@ def _judge(request: Request, command: c.Command, now: datetime) -> Step | Refusa
             return _finish(request, command, now)
         case c.Resolve():
             return _resolve(request, command, now)
+        case _:
+            return _note(request, command, now)
+
+
+def _note(request: Request, command: c.Command, now: datetime) -> Step | Refusal:
+    """Judge what decides nothing."""
+    match command:
         case c.Remind():
             return _remind(request, command, now)
         case c.Escalate():
             return _escalate(request, command, now)
         case c.Comment():
             return _comment(request, command, now)
-        case c.Ask() | c.Expire():
-            raise AssertionError("judged before")
+        case c.IssueCode():
+            return _issue_code(request, command, now)
+        case c.Refuse():
+            return _refuse(request, command, now)
         case _:
-            assert_never(command)
+            raise AssertionError(f"{type(command).__name__} is judged elsewhere")
 
 
 def deadline(request: Request) -> datetime | None:
@@ -242,6 +252,29 @@ def _ask(request: Request | None, ask: c.Ask, now: datetime) -> Step | Refusal:
 
 
 def _vote(request: Request, vote: c.Vote, now: datetime) -> Step | Refusal:
+    refusal = _unfit(request, vote, now)
+    if refusal is not None:
+        return refusal
+    changes = voting.count(request, vote, now)
+    if vote.code_id:
+        changes["codes"] = codes.spent(request, vote.code_id)
+    if vote.proof_id:
+        changes["spent_proofs"] = (*request.spent_proofs, vote.proof_id)
+    counted: Request = replace(request, **changes)
+    facts = _facts(counted, vote)
+    verdict = voting.tally(counted).decided
+    if verdict is None:
+        return _step(request, now, facts, **changes)
+    changes |= {"status": verdict, "decided_at": now, "reason": vote.reason}
+    ending: dict[str, Any] = {"payload_sha256": counted.payload_in_force}
+    if verdict is Status.APPROVED:
+        changes["use_by"] = now + timedelta(seconds=counted.requirement.use_within_s)
+        ending["use_by"] = changes["use_by"].isoformat()
+    kind = Kind.APPROVED if verdict is Status.APPROVED else Kind.REJECTED
+    return _step(request, now, [*facts, (kind, vote.reviewer, ending)], **changes)
+
+
+def _unfit(request: Request, vote: c.Vote, now: datetime) -> Refusal | None:
     if request.status is not Status.PENDING:
         if voting.agrees(request, vote):
             return _duplicate(f"{request.id} is already {request.status}")
@@ -258,11 +291,11 @@ def _vote(request: Request, vote: c.Vote, now: datetime) -> Step | Refusal:
             why=Why.STALE,
             message="the details were changed since they were shown; read them again, then answer",
         )
-    objection = voting.objection(request, vote)
-    if objection:
-        return _refused(objection)
-    changes = voting.count(request, vote, now)
-    counted: Request = replace(request, **changes)
+    objection = voting.objection(request, vote) or codes.objection(request, vote, now)
+    return _refused(objection) if objection else None
+
+
+def _facts(counted: Request, vote: c.Vote) -> list[tuple[Kind, str, dict[str, Any]]]:
     cast = counted.votes[-1]
     data: dict[str, Any] = {
         "answer": vote.answer.value,
@@ -273,30 +306,17 @@ def _vote(request: Request, vote: c.Vote, now: datetime) -> Step | Refusal:
         "stage": cast.stage,
         "proof": vote.proof,
     }
+    if cast.on_behalf_of:
+        data["on_behalf_of"] = cast.on_behalf_of
     facts = [(Kind.VOTED, vote.reviewer, data)]
     if vote.edit is not None:
-        edits = [[ch.path, ch.before, ch.after] for ch in vote.edit.changes]
-        facts.append(
-            (
-                Kind.EDITED,
-                vote.reviewer,
-                {
-                    "payload_sha256": vote.edit.payload_sha256,
-                    "changes": edits,
-                    "expires_at": counted.expires_at.isoformat(),
-                },
-            )
-        )
-    verdict = voting.tally(counted).decided
-    if verdict is None:
-        return _step(request, now, facts, **changes)
-    changes |= {"status": verdict, "decided_at": now, "reason": vote.reason}
-    ending: dict[str, Any] = {"payload_sha256": counted.payload_in_force}
-    if verdict is Status.APPROVED:
-        changes["use_by"] = now + timedelta(seconds=counted.requirement.use_within_s)
-        ending["use_by"] = changes["use_by"].isoformat()
-    kind = Kind.APPROVED if verdict is Status.APPROVED else Kind.REJECTED
-    return _step(request, now, [*facts, (kind, vote.reviewer, ending)], **changes)
+        edited = {
+            "payload_sha256": vote.edit.payload_sha256,
+            "changes": [[ch.path, ch.before, ch.after] for ch in vote.edit.changes],
+            "expires_at": counted.expires_at.isoformat(),
+        }
+        facts.append((Kind.EDITED, vote.reviewer, edited))
+    return facts
 
 
 def _cancel(request: Request, cancel: c.Cancel, now: datetime) -> Step | Refusal:
@@ -453,3 +473,37 @@ def _comment(request: Request, comment: c.Comment, now: datetime) -> Step | Refu
         (Kind.COMMENTED, comment.author, {"text": comment.text})
     ]
     return _step(request, now, facts, comments=(*request.comments, said))
+
+
+def _issue_code(request: Request, command: c.IssueCode, now: datetime) -> Step | Refusal:
+    if any(code.code_id == command.code_id for code in request.codes):
+        return _duplicate("this code was sent before")
+    if request.status is not Status.PENDING:
+        return _conflict(request)
+    if not voting.person(command.reviewer) or command.valid_s <= 0:
+        return _refused("a code is for a named reviewer and a time")
+    if sum(not code.used and now < code.expires_at for code in request.codes) >= codes.MAX_OPEN:
+        return _refused(f"{codes.MAX_OPEN} codes are open for this request; use one of them")
+    code = codes.issued(request, command, now, now + timedelta(seconds=command.valid_s))
+    data = {
+        "code_id": code.code_id,
+        "reviewer": code.reviewer,
+        "expires_at": code.expires_at.isoformat(),
+        "payload_sha256": code.payload_sha256,
+    }
+    facts = [(Kind.CODE_ISSUED, "ledger", data)]
+    return _step(request, now, facts, codes=(*request.codes, code))
+
+
+def _refuse(request: Request, refuse: c.Refuse, now: datetime) -> Step | Refusal:
+    guessed = any(code.code_id == refuse.code_id for code in request.codes)
+    if request.refused >= MAX_REFUSED and not guessed:
+        return _duplicate(f"{MAX_REFUSED} refused answers are recorded; more prove nothing new")
+    data = {"reviewer": refuse.reviewer, "channel": refuse.channel, "problem": refuse.problem}
+    return _step(
+        request,
+        now,
+        [(Kind.REFUSED, refuse.reviewer or voting.UNNAMED, data)],
+        refused=request.refused + 1,
+        codes=codes.mistyped(request, refuse.code_id),
+    )

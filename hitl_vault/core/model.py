@@ -120,6 +120,14 @@ class Escalation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrantLimit:
+    """How wide a standing grant for what a rule asks about may be: so often, for so long."""
+
+    uses: int = 1
+    within_s: float = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
     """Who must answer, how many, by when and how sure we must be."""
 
@@ -133,6 +141,7 @@ class Requirement:
     settle_s: float | None = None
     remind_s: tuple[float, ...] = ()
     escalate: tuple[Escalation, ...] = ()
+    grant: GrantLimit | None = None  # None: every action is asked about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +198,23 @@ class Vote:
     channel: str = "api"
     stage: int = 0
     proof: str = ""
+    on_behalf_of: str = ""  # whom the reviewer stood in for, where that is why they could answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """A one-time code sent to a reviewer: good for one answer to one exact payload.
+
+    What the code is, is not recorded; whoever holds the vault's code key can work it out again.
+    """
+
+    code_id: str
+    reviewer: str
+    at: datetime
+    expires_at: datetime
+    payload_sha256: str
+    tries: int = 0
+    used: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +273,9 @@ class Request:
     comments: tuple[Comment, ...] = ()
     reminded: int = 0
     escalated: int = 0
+    codes: tuple[Code, ...] = ()
+    refused: int = 0  # how many answers were recorded as forged, replayed or mistyped
+    spent_proofs: tuple[str, ...] = ()
 
     @property
     def requirement(self) -> Requirement:

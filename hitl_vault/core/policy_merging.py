@@ -6,12 +6,20 @@ What no rule says is filled in last: a rule without a timeout must not pull the 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
 
-from hitl_vault.core.model import Answer, Assurance, Escalation, Requirement, Stage
+from hitl_vault.core.model import (
+    Answer,
+    Assurance,
+    Escalation,
+    GrantLimit,
+    Requirement,
+    Stage,
+)
 from hitl_vault.core.voting import person, stricter_requirement
 
 
@@ -29,10 +37,17 @@ class Demand:
     settle_s: float | None = None
     remind_s: tuple[float, ...] | None = None
     escalate: tuple[Escalation, ...] | None = None
+    grant: GrantLimit | None = None
 
 
 # Weaker than anything a rule can say, so that merging with it changes nothing.
-_NOTHING = Requirement(timeout_s=math.inf, use_within_s=math.inf, answers=tuple(Answer), veto=False)
+_NOTHING = Requirement(
+    timeout_s=math.inf,
+    use_within_s=math.inf,
+    answers=tuple(Answer),
+    veto=False,
+    grant=GrantLimit(uses=sys.maxsize, within_s=math.inf),
+)
 
 
 def merge_requirements(
@@ -65,6 +80,7 @@ def merge_requirements(
         ),
         require_reason=tuple(answer for answer in Answer if answer in merged.require_reason),
         veto=merged.veto or not demands,
+        grant=merged.grant if demands else None,
     )
 
 
@@ -79,6 +95,7 @@ def _said(demand: Demand) -> Requirement:
         settle_s=demand.settle_s,
         remind_s=demand.remind_s or (),
         escalate=demand.escalate or (),
+        grant=demand.grant,
     )
 
 

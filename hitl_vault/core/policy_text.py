@@ -42,6 +42,7 @@ _FIELDS: dict[str, tuple[str, Callable[[yaml.Node, str, Notes], Any]]] = {
         lambda node, key, notes: values.read_word(node, Assurance, key, notes),
     ),
     "veto": ("veto", values.read_flag),
+    "grant": ("grant", values.read_grant_limit),
     "settle": (
         "settle_s",
         lambda node, key, notes: values.read_duration(node, key, notes, zero=True),

@@ -14,13 +14,14 @@ import yaml
 
 from hitl_vault.core import strict_yaml
 from hitl_vault.core.durations import parse_duration
-from hitl_vault.core.model import Answer, Escalation, Stage
+from hitl_vault.core.model import Answer, Escalation, GrantLimit, Stage
 from hitl_vault.core.policy_blocks import Problem, Severity
 from hitl_vault.core.policy_condition import Condition, compile_condition, faults_of
 from hitl_vault.core.policy_merging import folded
 from hitl_vault.core.policy_rules import PLACEHOLDER
 from hitl_vault.core.voting import person
 
+MAX_USES = 10_000
 MAX_QUORUM = 100
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -92,10 +93,14 @@ def read_flag(node: yaml.Node, key: str, notes: Notes) -> bool | None:
 
 def read_quorum(node: yaml.Node, key: str, notes: Notes) -> int | None:
     """Read how many people must approve."""
+    return _read_count(node, key, "people", MAX_QUORUM, notes)
+
+
+def _read_count(node: yaml.Node, key: str, of: str, most: int, notes: Notes) -> int | None:
     value = strict_yaml.value_of(node)
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_QUORUM:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return value
-    notes.error(node, f"`{key}` must be a number of people, from 1 to {MAX_QUORUM}")
+    notes.error(node, f"`{key}` must be a number of {of}, from 1 to {most}")
     return None
 
 
@@ -172,6 +177,23 @@ def read_escalations(node: yaml.Node, key: str, notes: Notes) -> tuple[Escalatio
         if after_s is not None and to:
             rungs.append(Escalation(after_s=after_s, to=to))
     return tuple(sorted(rungs, key=lambda rung: (rung.after_s, rung.to)))
+
+
+def read_grant_limit(node: yaml.Node, key: str, notes: Notes) -> GrantLimit | None:
+    """Read how often, and for how long at most, a standing grant may be made for."""
+    example = "{uses: 3, within: 7d}"
+    if not isinstance(node, yaml.MappingNode):
+        notes.error(node, f"`{key}` must say how far a grant may go, such as {example}")
+        return None
+    keys = notes.known_keys(node, ("uses", "within"), "a grant")
+    if keys.keys() != {"uses", "within"}:
+        notes.error(node, f"`{key}` needs both `uses` and `within`, such as {example}")
+        return None
+    uses = _read_count(keys["uses"], "uses", "uses", MAX_USES, notes)
+    within_s = read_duration(keys["within"], "within", notes)
+    if uses is None or within_s is None:
+        return None
+    return GrantLimit(uses=uses, within_s=within_s)
 
 
 def read_stage(keys: dict[str, yaml.Node], notes: Notes) -> Stage:

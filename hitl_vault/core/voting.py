@@ -21,6 +21,7 @@ from hitl_vault.core.model import (
     Edited,
     Effect,
     Escalation,
+    GrantLimit,
     Request,
     Requirement,
     Risk,
@@ -159,8 +160,10 @@ def objection(request: Request, vote: c.Vote) -> str:
     if vote.answer not in need.answers:
         allowed = ", ".join(answer.value for answer in need.answers)
         return f"'{vote.answer}' is not an answer this rule allows; it allows {allowed}"
-    if vote.assurance is Assurance.SIGNED and not vote.proof:
+    if vote.assurance is Assurance.SIGNED and not (vote.proof and vote.proof_id):
         return "an answer that is signed needs its signature, and this one has none"
+    if vote.proof_id and vote.proof_id in request.spent_proofs:
+        return "this proof was used for an answer before; sign again"
     if vote.assurance.rank < need.assurance.rank:
         return (
             f"this rule asks for an answer that is {need.assurance}, and this one is only "
@@ -209,12 +212,13 @@ def _stage_objection(request: Request, vote: c.Vote) -> str:
     open_stage = tally(request).stage
     spent = spent_stage(request, vote.reviewer)
     if vote.answer is Answer.REJECT and (
-        spent is not None or any(may_answer(stage, vote) for stage in need.stages)
+        spent is not None
+        or any(may_answer(stage, vote, request.action.requested_by) for stage in need.stages)
     ):
         return ""
     if spent is not None:
         return f"{vote.reviewer} approved in stage {spent + 1} already; somebody else must now"
-    if may_answer(need.stages[open_stage], vote):
+    if may_answer(need.stages[open_stage], vote, request.action.requested_by):
         return ""
     wanted = ", ".join(need.stages[open_stage].approvers)
     step = (
@@ -231,13 +235,30 @@ def spent_stage(request: Request, reviewer: str) -> int | None:
     return known.stage if _NO_STAGE < known.stage < tally(request).stage else None
 
 
-def may_answer(stage: Stage, vote: c.Vote) -> bool:
-    """True if the stage is open to anyone, or names the reviewer or one of their roles."""
-    if not stage.approvers:
-        return True
-    return not {person(name) for name in stage.approvers}.isdisjoint(
-        {person(vote.reviewer), *map(person, vote.roles)}
+def may_answer(stage: Stage, vote: c.Vote, requester: str = "") -> bool:
+    """True if the stage is open to anyone, names the reviewer or one of their roles, or names
+    somebody the reviewer stands in for, who is not the requester.
+    """
+    return (
+        not stage.approvers
+        or _names(stage, vote.reviewer, vote.roles)
+        or bool(_stands_in(stage, vote, requester))
     )
+
+
+def _names(stage: Stage, reviewer: str, roles: frozenset[str]) -> bool:
+    wanted = {person(name) for name in stage.approvers}
+    return not wanted.isdisjoint({person(reviewer), *map(person, roles)})
+
+
+def _stands_in(stage: Stage, vote: c.Vote, requester: str) -> str:
+    """Return whom the reviewer stands in for in this stage, "" where in their own right or not."""
+    if not stage.approvers or _names(stage, vote.reviewer, vote.roles):
+        return ""
+    for absent, roles in vote.standing_for:
+        if person(absent) != person(requester) and _names(stage, absent, roles):
+            return absent
+    return ""
 
 
 def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
@@ -248,7 +269,7 @@ def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
     requirement; and every vote from before stops counting, since its stage was of the old one.
     """
     changes: dict[str, Any] = {}
-    payload, stage = vote.payload_sha256, tally(request).stage
+    payload, stage, asker = vote.payload_sha256, tally(request).stage, request.action.requested_by
     others = [known for known in request.votes if person(known.reviewer) != person(vote.reviewer)]
     if vote.edit is not None:
         payload = vote.edit.payload_sha256
@@ -263,7 +284,7 @@ def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
             at=now,
             changes=vote.edit.changes,
         )
-        stage = 0 if _satisfies(need, vote) else _NO_STAGE
+        stage = 0 if _satisfies(need, vote, asker) else _NO_STAGE
         others = [replace(known, stage=_NO_STAGE) for known in others]
     cast = Vote(
         reviewer=vote.reviewer,
@@ -275,15 +296,16 @@ def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
         channel=vote.channel,
         stage=stage,
         proof=vote.proof,
+        on_behalf_of=_stands_in(request.requirement.stages[max(stage, 0)], vote, asker),
     )
     changes["votes"] = (*others, cast)
     return changes
 
 
-def _satisfies(need: Requirement, vote: c.Vote) -> bool:
+def _satisfies(need: Requirement, vote: c.Vote, requester: str) -> bool:
     return (
         vote.assurance.rank >= need.assurance.rank
-        and may_answer(need.stages[0], vote)
+        and may_answer(need.stages[0], vote, requester)
         and not _lacks_reason(need, vote)
         and not _lacks_name(need, vote)
     )
@@ -352,7 +374,14 @@ def stricter_requirement(one: Requirement, two: Requirement) -> Requirement:
         escalate=tuple(
             sorted({*one.escalate, *two.escalate}, key=lambda rung: (rung.after_s, rung.to))
         ),
+        grant=_narrower(one.grant, two.grant),
     )
+
+
+def _narrower(one: GrantLimit | None, two: GrantLimit | None) -> GrantLimit | None:
+    if one is None or two is None:
+        return None
+    return GrantLimit(uses=min(one.uses, two.uses), within_s=min(one.within_s, two.within_s))
 
 
 def _merge_stages(one: tuple[Stage, ...], two: tuple[Stage, ...]) -> tuple[Stage, ...]:

@@ -252,4 +252,9 @@ _FACTS: dict[Kind, Callable[[str, dict[str, Any]], tuple[str, str]]] = {
         f"escalated to {', '.join(inert_line(str(name)) for name in data.get('to', ()))}",
     ),
     Kind.COMMENTED: lambda who, data: (who, f"commented{_because(data, 'text')}"),
+    Kind.CODE_ISSUED: lambda _, data: ("ledger", f"sent a code to {_text(data, 'reviewer')}"),
+    Kind.REFUSED: lambda who, data: (
+        "ledger",
+        f"refused an answer in the name of {who}{_because(data, 'problem')}",
+    ),
 }

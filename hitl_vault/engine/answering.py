@@ -103,7 +103,7 @@ class Answering(ABC):
                 reason=text_of(reason, "reason", MAX_TEXT_BYTES),
                 assurance=assurance,
                 channel=channel,
-                roles=self._parts.roles_of(reviewer),
+                **self._parts.standing(reviewer),
                 edit=edit,
             )
         )

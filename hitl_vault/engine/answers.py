@@ -123,7 +123,7 @@ class Answers:
             reason=ballot.reason,
             assurance=Assurance.EDITED,
             channel="note",
-            roles=self._parts.roles_of(reviewer),
+            **self._parts.standing(reviewer),
             edit=edit,
         )
         receipt = await self._parts.ledger.submit(vote)

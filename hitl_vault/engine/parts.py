@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypedDict
 
-from hitl_vault.core.voting import person
+from hitl_vault.core.people import People
 from hitl_vault.document.render import Renderer
 from hitl_vault.ports import Clock, Ledger, PolicySource, Presence, VaultFolder, Watcher
 
@@ -21,6 +22,13 @@ class Options:
     rescan_s: float = 2.0
     missing_after_s: float = 5.0
     unreadable_after_s: float = 30.0
+
+
+class Standing(TypedDict):
+    """What a vote says of its reviewer beside the name."""
+
+    roles: frozenset[str]
+    standing_for: tuple[tuple[str, frozenset[str]], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +50,13 @@ class Parts:
     token: Callable[[], str]
     executor: str
     options: Options = Options()
-    roles: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    people: Callable[[], People] = People
     absolute: Callable[[str], str] = str
 
-    def roles_of(self, reviewer: str) -> frozenset[str]:
-        """Return the roles a reviewer holds."""
-        return self.roles.get(person(reviewer), frozenset())
+    def standing(self, reviewer: str) -> Standing:
+        """Return as whom this person answers now."""
+        people = self.people()
+        return Standing(
+            roles=people.roles_of(reviewer),
+            standing_for=people.standing_for(reviewer, self.clock.now()),
+        )

@@ -68,6 +68,7 @@ def make_vote(
     payload_sha256: str | None = None,
 ) -> c.Vote:
     """Return a vote for the payload in force; with `edit`, an edit."""
+    signed = assurance is Assurance.SIGNED
     return c.Vote(
         id=request.id,
         reviewer=reviewer,
@@ -77,7 +78,8 @@ def make_vote(
         assurance=assurance,
         roles=frozenset(roles),
         edit=edit,
-        proof="a signature" if assurance is Assurance.SIGNED else "",
+        proof="a signature" if signed else "",
+        proof_id=f"{request.id}-{request.rev}-{reviewer}-{answer}" if signed else "",
     )
 
 

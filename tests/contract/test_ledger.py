@@ -14,7 +14,8 @@ from hitl_vault.core import commands as c
 from hitl_vault.core.canonical import payload_sha256
 from hitl_vault.core.chain import Head
 from hitl_vault.core.events import Kind
-from hitl_vault.core.model import Answer, Escalation, Stage, Status
+from hitl_vault.core.model import Answer, Assurance, Escalation, Stage, Status
+from hitl_vault.core.register import Grant, Register
 from hitl_vault.errors import InvalidRequest, RequestNotFound, StorageError
 from hitl_vault.ports import Filter, Kept
 from hitl_vault.testing.clock import START, FakeClock
@@ -516,6 +517,44 @@ async def test_reads_are_strong_across_processes(two):
     voted = await accept(ours, make_vote(request))
     assert await theirs.wait("pay-1", after_rev=1, timeout_s=None) == voted
     assert await ours.verify() == await theirs.head()
+
+
+async def test_the_register_is_chained_with_the_requests(ledger):
+    assert await ledger.register() == Register()
+    await accept(ledger, make_ask("pay-1"))
+    receipt = await ledger.record(c.RecordReviewers(sha256="a", changes=("alice",)))
+    assert receipt.kept is Kept.ACCEPTED
+    assert (await ledger.register()) == receipt.register
+    await accept(ledger, make_ask("pay-2"))
+    events = [recorded.event async for recorded in ledger.changes(0, follow=False)]
+    assert [event.kind for event in events] == [
+        Kind.REQUESTED,
+        Kind.REVIEWERS_CHANGED,
+        Kind.REQUESTED,
+    ]
+    assert isinstance(await ledger.verify(), Head)
+    assert len(await ledger.find(Filter())) == 2
+    assert await ledger.get(events[1].request_id) is None
+    again = await ledger.record(c.RecordReviewers(sha256="a"))
+    assert again.kept is Kept.DUPLICATE
+
+
+async def test_of_many_uses_of_a_grant_only_as_many_count_as_it_has(ledger, clock):
+    grant = Grant(
+        grant_id="grant-1",
+        by="alice",
+        assurance=Assurance.AUTHENTICATED,
+        type="payment",
+        requested_by="agent",
+        bounds=(),
+        uses=3,
+        made_at=START,
+        expires_at=START + timedelta(days=1),
+    )
+    await ledger.record(c.MakeGrant(grant=grant))
+    uses = [c.UseGrant(grant_id="grant-1", request_id=f"pay-{n}") for n in range(8)]
+    receipts = await asyncio.gather(*(ledger.record(use) for use in uses))
+    assert sum(receipt.kept is Kept.ACCEPTED for receipt in receipts) == 3
 
 
 async def test_what_was_heard_is_what_is_stored(ledger):

@@ -320,7 +320,8 @@ def test_an_export_can_be_checked_by_anybody(cli):
     before = hashlib.sha256(f"hitl-vault:chain:1:{header['vault']}".encode()).hexdigest()
     assert header["before"] == before
     for event in events:
-        before = hashlib.sha256(f"{before}\n{event['body']}".encode()).hexdigest()
+        digest = hashlib.sha256(event["body"].encode()).hexdigest()
+        before = hashlib.sha256(f"{before}\n{digest}".encode()).hexdigest()
         assert event["hash"] == before
     assert header["head"] == {"seq": 3, "hash": before}
     assert cli.run("audit", "export", "-o", "audit.jsonl").returncode == 2

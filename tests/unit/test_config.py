@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_roles, load_settings
+from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
 from hitl_vault.errors import ConfigError, VaultNotFound
 
 
@@ -144,30 +144,3 @@ def test_no_vault_says_how_to_make_one(tmp_path):
     """Outside every vault."""
     with pytest.raises(VaultNotFound, match="--vault or HITL_VAULT"):
         find_vault(tmp_path, None)
-
-
-# roles
-
-
-def test_roles_are_read_by_name_in_any_case(root):
-    """One table a person; without a file nobody has any."""
-    assert load_roles(root) == {}
-    write(root, '[Alice]\nroles = ["finance", "cfo"]\n[bob]\n', "reviewers.toml")
-    assert load_roles(root) == {"alice": {"finance", "cfo"}, "bob": frozenset()}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        'alice = ["finance"]',
-        '[alice]\nroles = "finance"',
-        "[alice]\nroles = [1]",
-        "[alice",
-        '[a]\n[A]\nroles=["x"]',
-    ],
-)
-def test_roles_that_cannot_be_read_are_named(root, text):
-    """The file, and the person."""
-    write(root, text, "reviewers.toml")
-    with pytest.raises(ConfigError, match=r"reviewers\.toml"):
-        load_roles(root)

@@ -12,10 +12,12 @@ from typing import Any
 from hitl_vault.core import chain
 from hitl_vault.core.canonical import MAX_DEPTH
 from hitl_vault.core.chain import Head, Link
-from hitl_vault.core.commands import Command, Finish
+from hitl_vault.core.commands import Command, Finish, RegisterCommand
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import Refusal, Step, apply
 from hitl_vault.core.model import Request
+from hitl_vault.core.register import Register
+from hitl_vault.core.registering import RegisterStep, record
 from hitl_vault.errors import InvalidRequest
 from hitl_vault.ports import Kept, Receipt
 
@@ -24,9 +26,13 @@ _MAX_WIDTH = 1_000_000  # a value that holds itself twice over doubles with ever
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """What one accepted step stores: the request's new state and its chained events."""
+    """What one accepted step stores: a new state and its chained events.
 
-    request: Request
+    `request` is None where the step is one of the register.
+    """
+
+    request: Request | None
+    rev: int
     state: bytes
     links: list[Link]
 
@@ -59,6 +65,21 @@ def decide(
         raise InvalidRequest(f"cannot be written as JSON: {error}") from error
 
 
+def decide_register(
+    current: Register | None, head: Head, command: RegisterCommand, now: datetime
+) -> tuple[Receipt, Write | None, Head]:
+    """Judge a command on the register as loaded, as `decide` does for a request."""
+    register = current or Register()
+    judged = record(register, command, now)
+    if isinstance(judged, RegisterStep):
+        state = chain.encode_register(judged.register)
+        links, head = chain.link(head, judged.events, state)
+        write = Write(request=None, rev=judged.register.rev, state=state, links=links)
+        return Receipt(kept=Kept.ACCEPTED, register=judged.register), write, head
+    kept = Kept(judged.why.value)
+    return Receipt(kept=kept, register=register, message=judged.message), None, head
+
+
 def _is_deep(value: Any) -> bool:
     """Say whether a value nests so deep that reading it back may fail where writing it did not."""
     level = [value]
@@ -88,4 +109,4 @@ def _refused(
 def _write(step: Step, head: Head) -> tuple[Write, Head]:
     state = chain.encode_request(step.request)
     links, head = chain.link(head, step.events, state)
-    return Write(request=step.request, state=state, links=links), head
+    return Write(request=step.request, rev=step.request.rev, state=state, links=links), head

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from hitl_vault.adapters.ledger.cas import decide
+from hitl_vault.adapters.ledger.cas import Write, decide, decide_register
 from hitl_vault.adapters.ledger.waking import WakingLedger
 from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
-from hitl_vault.core.commands import Ask, Command
+from hitl_vault.core.commands import Ask, Command, RegisterCommand
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import next_due
 from hitl_vault.core.model import Request
+from hitl_vault.core.register import REGISTER_ID, Register
 from hitl_vault.errors import StorageError
 from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
 
@@ -27,6 +28,24 @@ class MemoryLedger(WakingLedger):
         self._ids_by_key: dict[str, str] = {}
         self._stored: list[tuple[int, bytes, str]] = []
 
+    async def record(self, command: RegisterCommand) -> Receipt:
+        """Judge and keep a command on the register."""
+        if self._closed:
+            raise StorageError("the ledger is closed; nothing was stored")
+        current = await self.register()
+        receipt, write, self._head = decide_register(
+            current, self._head, command, self._clock.now()
+        )
+        if write is not None:
+            self._states[REGISTER_ID] = write.state
+            self._keep(write)
+        return receipt
+
+    async def register(self) -> Register:
+        """Return the register."""
+        state = self._states.get(REGISTER_ID)
+        return Register() if state is None else chain.decode_register(state)
+
     async def submit(self, command: Command) -> Receipt:
         """Judge and keep the command."""
         if self._closed:
@@ -36,16 +55,19 @@ class MemoryLedger(WakingLedger):
         if current is None and isinstance(command, Ask) and command.key is not None:
             current = self._read(self._ids_by_key.get(command.key, ""))
         receipt, write, self._head = decide(current, self._head, command, self._clock.now())
-        if write is not None:
+        if write is not None and write.request is not None:
             self._states[write.request.id.casefold()] = write.state
             if write.request.key is not None:
                 self._ids_by_key[write.request.key] = write.request.id
-            self._stored += [(link.seq, link.body, link.hash) for link in write.links]
-            self._announce([write])
+            self._keep(write)
         return receipt
 
+    def _keep(self, write: Write) -> None:
+        self._stored += [(link.seq, link.body, link.hash) for link in write.links]
+        self._announce([write])
+
     def _read(self, id: str) -> Request | None:
-        state = self._states.get(id.casefold())
+        state = None if id == REGISTER_ID else self._states.get(id.casefold())
         return None if state is None else chain.decode_request(state)
 
     async def get(self, id: str) -> Request | None:
@@ -58,7 +80,9 @@ class MemoryLedger(WakingLedger):
 
     async def find(self, filter: Filter) -> list[Request]:
         """Return the requests that match."""
-        found = [chain.decode_request(state) for state in self._states.values()]
+        found = [
+            chain.decode_request(state) for id, state in self._states.items() if id != REGISTER_ID
+        ]
         found = [request for request in found if _matches(request, filter)]
         found.sort(
             key=lambda request: (request.created_at, request.id), reverse=not filter.oldest_first

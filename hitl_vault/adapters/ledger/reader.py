@@ -15,6 +15,7 @@ from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
+from hitl_vault.core.register import Register
 from hitl_vault.errors import LedgerCorrupt, StorageError
 from hitl_vault.ports import Filter
 
@@ -56,6 +57,11 @@ class LedgerReader:
         """Return the request that was asked with this key."""
         with self._readable() as connection:
             return rows.by_key(connection, key)
+
+    def register(self) -> Register:
+        """Return what is on record for the vault as a whole."""
+        with self._readable() as connection:
+            return rows.register(connection) or Register()
 
     def find(self, filter: Filter) -> list[Request]:
         """Return the requests that match."""

@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from hitl_vault.adapters.ledger import sqlite_rows as rows
-from hitl_vault.adapters.ledger.cas import Write, decide
+from hitl_vault.adapters.ledger.cas import Write, decide, decide_register
 from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.adapters.ledger.waking import WakingLedger
 from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
-from hitl_vault.core.commands import Command
+from hitl_vault.core.commands import Command, RegisterCommand
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
+from hitl_vault.core.register import Register
 from hitl_vault.errors import Indeterminate, LedgerCorrupt, StorageError
 from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
 
@@ -37,7 +38,7 @@ _BUSY_S = 15.0
 _BELL_S = 0.0005  # under load the bell rings at most this often; the last ring is never left out
 
 _T = TypeVar("_T")
-_Item = tuple[Command, "asyncio.Future[Receipt]"]
+_Item = tuple[Command | RegisterCommand, "asyncio.Future[Receipt]"]
 
 
 class SqliteLedger(WakingLedger):
@@ -62,6 +63,13 @@ class SqliteLedger(WakingLedger):
 
     async def submit(self, command: Command) -> Receipt:
         """Commit the command in the next transaction of the writer."""
+        return await self._commit_soon(command)
+
+    async def record(self, command: RegisterCommand) -> Receipt:
+        """Commit a command on the register, in the same transactions as those on requests."""
+        return await self._commit_soon(command)
+
+    async def _commit_soon(self, command: Command | RegisterCommand) -> Receipt:
         if self._closed:
             raise StorageError("the ledger is closed; nothing was stored")
         self._loop = asyncio.get_running_loop()
@@ -97,7 +105,10 @@ class SqliteLedger(WakingLedger):
                 return
 
     def _commit(
-        self, connection: sqlite3.Connection | None, commands: list[Command], batch: list[_Item]
+        self,
+        connection: sqlite3.Connection | None,
+        commands: list[Command | RegisterCommand],
+        batch: list[_Item],
     ) -> sqlite3.Connection | None:
         """Store the batch in one transaction; tell every asker what became of it."""
         futures = [future for _, future in batch]
@@ -119,7 +130,7 @@ class SqliteLedger(WakingLedger):
         return connection
 
     def _judge(
-        self, connection: sqlite3.Connection, commands: list[Command]
+        self, connection: sqlite3.Connection, commands: list[Command | RegisterCommand]
     ) -> tuple[list[Receipt | Exception], list[Write]]:
         """Judge each command after the one before; one that cannot be written fails alone."""
         head = rows.head(connection, self._genesis)
@@ -128,8 +139,12 @@ class SqliteLedger(WakingLedger):
         writes: list[Write] = []
         for command in commands:
             try:
-                current = rows.load(connection, command)
-                receipt, write, head = decide(current, head, command, now)
+                if isinstance(command, RegisterCommand):
+                    register = rows.register(connection)
+                    receipt, write, head = decide_register(register, head, command, now)
+                else:
+                    current = rows.load(connection, command)
+                    receipt, write, head = decide(current, head, command, now)
             except sqlite3.Error:
                 raise
             except Exception as error:  # no command may keep its neighbours from being stored
@@ -173,6 +188,10 @@ class SqliteLedger(WakingLedger):
     async def get_by_key(self, key: str) -> Request | None:
         """Return the request that was asked with this key."""
         return self._reader.get_by_key(key)
+
+    async def register(self) -> Register:
+        """Return the register as last committed by any process."""
+        return self._reader.register()
 
     async def find(self, filter: Filter) -> list[Request]:
         """Return the requests that match; reads in a thread, since they may be many."""

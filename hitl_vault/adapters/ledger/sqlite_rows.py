@@ -22,6 +22,7 @@ from hitl_vault.core.commands import Ask, Command
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import next_due
 from hitl_vault.core.model import Request
+from hitl_vault.core.register import REGISTER_ID, Register
 from hitl_vault.errors import LedgerCorrupt, NewerFormat, StorageError
 from hitl_vault.ports import Filter
 
@@ -52,6 +53,9 @@ MIGRATIONS = [
         hash TEXT NOT NULL
     );
     CREATE INDEX events_by_request ON events (request_id, seq);
+    """,
+    """
+    CREATE TABLE register (rev INTEGER NOT NULL, state BLOB NOT NULL)
     """,
 ]
 
@@ -173,23 +177,35 @@ def _one(connection: sqlite3.Connection, statement: str, name: str) -> Request |
     return None if found is None else chain.decode_request(found[0])
 
 
+def register(connection: sqlite3.Connection) -> Register | None:
+    """Return the register, None if nothing was ever recorded in it."""
+    found = connection.execute("SELECT state FROM register").fetchone()
+    return None if found is None else chain.decode_register(found[0])
+
+
 def store(connection: sqlite3.Connection, write: Write) -> None:
-    """Write one step: the request's row and its events."""
+    """Write one step: the row of its request, or the register's, and its events."""
     request = write.request
+    if request is None:
+        connection.execute("DELETE FROM register")
+        connection.execute("INSERT INTO register VALUES (?,?)", (write.rev, write.state))
+    else:
+        _store_request(connection, request, write.state)
+    connection.executemany(
+        "INSERT INTO events VALUES (?,?,?,?)",
+        [(link.seq, link.event.request_id, link.body, link.hash) for link in write.links],
+    )
+
+
+def _store_request(connection: sqlite3.Connection, request: Request, state: bytes) -> None:
     columns = _columns(request)
     if request.rev == 1:
-        connection.execute(
-            "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?)", (*columns, write.state)
-        )
+        connection.execute("INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?)", (*columns, state))
     else:
         connection.execute(
             "UPDATE requests SET rev = ?, status = ?, due_us = ?, state = ? WHERE id = ?",
-            (request.rev, request.status.value, columns[-1], write.state, request.id),
+            (request.rev, request.status.value, columns[-1], state, request.id),
         )
-    connection.executemany(
-        "INSERT INTO events VALUES (?,?,?,?)",
-        [(link.seq, request.id, link.body, link.hash) for link in write.links],
-    )
 
 
 def _columns(request: Request) -> tuple[str | int | None, ...]:
@@ -317,6 +333,11 @@ def verify(connection: sqlite3.Connection, genesis: Head) -> Head | Break:
                 problem = f"request {id} is filed under other values than it holds"
                 return Break(seq=walked.states[id][0], problem=problem)
             unseen.discard(id)
+        for (state,) in connection.execute("SELECT CAST(state AS BLOB) FROM register"):
+            broken = chain.check_state(walked, REGISTER_ID, state)
+            if broken is not None:
+                return broken
+            unseen.discard(REGISTER_ID)
         for id in unseen:
             return chain.check_state(walked, id, None) or walked.head
         return walked.head

@@ -133,8 +133,9 @@ class WakingLedger(ABC):
                 self._seen = write.links[-1].seq
             elif write.links[0].seq > self._seen:
                 self.hint()  # another process committed in between
-            self._hearing.committed(write.request, write.recorded, len(write.state))
-            self._resolve(write.request.id, write.request)
+            if write.request is not None:
+                self._hearing.committed(write.request, write.recorded, len(write.state))
+                self._resolve(write.request.id, write.request)
         self._wake_followers()
 
     def _resolve(self, id: str, request: Request | None) -> None:

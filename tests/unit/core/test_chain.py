@@ -29,11 +29,12 @@ def life():
 
 
 def test_the_chain_is_what_its_description_says():
-    """Each hash is SHA-256 over the one before, a line feed, and the stored text."""
+    """Each hash is SHA-256 over the one before, a line feed, and the stored text's digest."""
     stored, _, head = life()
     present = hashlib.sha256(b"hitl-vault:chain:1:vault-1").hexdigest()
     for seq, (number, body, hash_) in enumerate(stored, start=1):
-        present = hashlib.sha256(present.encode() + b"\n" + body).hexdigest()
+        digest = hashlib.sha256(body).hexdigest()
+        present = hashlib.sha256(f"{present}\n{digest}".encode()).hexdigest()
         assert (number, hash_) == (seq, present)
     assert head == Head(seq=len(stored), hash=present)
 
@@ -98,14 +99,14 @@ def test_missing_moved_and_foreign_events_are_found():
 )
 def test_a_well_chained_text_that_is_no_event_is_found(body, says):
     """Whoever can compute hashes still has to write events."""
-    hash_ = hashlib.sha256(GENESIS.hash.encode() + b"\n" + body).hexdigest()
+    hash_ = chain.next_hash(GENESIS.hash, hashlib.sha256(body).hexdigest())
     assert says in chain.verify(GENESIS, [(1, body, hash_)]).problem
 
 
 def test_an_event_knows_its_own_place():
     """A body that names another number than its row is found."""
     body = life()[0][1][1]
-    hash_ = hashlib.sha256(GENESIS.hash.encode() + b"\n" + body).hexdigest()
+    hash_ = chain.next_hash(GENESIS.hash, hashlib.sha256(body).hexdigest())
     assert "says that it is event 2" in chain.verify(GENESIS, [(1, body, hash_)]).problem
 
 

@@ -13,6 +13,8 @@ from hitl_vault.core.chain import Head
 from hitl_vault.core.commands import Command
 from hitl_vault.core.events import Kind, Recorded
 from hitl_vault.core.model import Request
+from hitl_vault.core.people import People, Reviewer
+from hitl_vault.core.voting import person
 from hitl_vault.document.render import TEMPLATE, Renderer
 from hitl_vault.engine.orchestrator import Orchestrator
 from hitl_vault.engine.parts import Options, Parts
@@ -167,7 +169,12 @@ class Office:
         self.policy = MemoryPolicy(policy, kept)
         self.options = Options(**options)
         self.dead: set[str] = set()
-        self._roles = roles or {}
+        self.people = People(
+            reviewers={
+                person(name): Reviewer(name=name, roles=held)
+                for name, held in (roles or {}).items()
+            }
+        )
         source = template or (shipped("templates") / TEMPLATE).read_text(encoding="utf-8")
         self._renderer = Renderer({TEMPLATE: source})
         self._numbers = itertools.count(1)
@@ -187,7 +194,7 @@ class Office:
             token=lambda: f"{next(self._numbers):010x}",
             executor=name,
             options=self.options,
-            roles=self._roles,
+            people=lambda: self.people,
         )
         process = Process(self, parts)
         await process.open()

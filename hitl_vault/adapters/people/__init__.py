@@ -1,0 +1,1 @@
+"""Owns the adapters that read who may answer."""
