@@ -11,6 +11,7 @@ from hitl_vault.cli.options import (
     DetailsOption,
     IdArgument,
     JsonOption,
+    TextOption,
     TypeOption,
     VaultOption,
     parse_details,
@@ -27,6 +28,7 @@ def request(
         str, typer.Option("--description", "-m", metavar="TEXT", help="In the agent's own words.")
     ] = "",
     detail: DetailOption = None,
+    text: TextOption = None,
     details: DetailsOption = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who asks.")] = "agent",
     agent: Annotated[
@@ -56,7 +58,7 @@ def request(
 
     from hitl_vault.cli.opening import desk
 
-    wanted = parse_details(details, detail)
+    wanted = parse_details(details, detail, text)
 
     async def ask() -> None:
         async with desk(vault, watching=wait) as hitl:
