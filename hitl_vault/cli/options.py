@@ -113,7 +113,8 @@ def parse_statuses(words: Sequence[str] | None) -> frozenset[Status] | None:
         return frozenset(Status(word) for word in wanted if word) or None
     except ValueError as error:
         known = ", ".join(Status)
-        raise InvalidRequest(f"status: {error}; there are {known}") from error
+        unknown = next(word for word in wanted if word and word not in [*Status])
+        raise InvalidRequest(f"status: there is no {unknown[:80]!r}; there are {known}") from error
 
 
 def parse_details(

@@ -87,7 +87,9 @@ class Waiting:
         known = self._display.known(request.id)
         path = known.path if known is not None else await self._parts.vault.find(request.id)
         note = "its note" if path is None else self._parts.absolute(path)
-        _log.info("waiting for an answer: in %s, or with: hitl review %s", note, request.id)
+        _log.info(
+            "waiting for an answer in %s (or, in the vault, with: hitl review %s)", note, request.id
+        )
 
     async def _get(self, id: str) -> Request:
         request = await self._ledger.get(id)

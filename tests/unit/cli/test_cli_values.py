@@ -103,8 +103,8 @@ def test_statuses_are_words_of_the_table():
     """Several in one option, any case; an unknown one lists those there are."""
     assert parse_statuses(["Approved,failed", "unknown"]) == {"approved", "failed", "unknown"}
     assert parse_statuses(None) is None
-    with pytest.raises(InvalidRequest, match="pending"):
-        parse_statuses(["done"])
+    with pytest.raises(InvalidRequest, match="there is no 'done'; there are pending"):
+        parse_statuses(["approved,done"])
 
 
 def test_json_after_the_hyphens_is_not_ours():

@@ -200,3 +200,12 @@ async def test_a_wait_says_once_where_to_answer(hitl: Process, asked: Request, c
     (line,) = [text for text in caplog.messages if "waiting for an answer" in text]
     assert hitl.office.path(asked) in line
     assert f"hitl review {asked.id}" in line
+
+
+async def test_what_is_allowed_can_still_be_asked():
+    """`request_approval` asks whatever the policy allows, and one approval decides it."""
+    hitl = await Office("default: allow\n").open()
+    assert not hitl.requires_approval("payment", {"amount": 1})
+    asked = await hitl.request_approval("payment", "", {"amount": 1})
+    assert asked.status is Status.PENDING
+    assert (await hitl.approve(asked.id, reviewer="bob")).status is Status.APPROVED
