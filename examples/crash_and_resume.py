@@ -21,7 +21,8 @@ async def pay_the_bill(vault: str) -> str:
         request = await hitl.request_approval(
             "payment", "The hosting bill", DETAILS, requested_by="billing-agent", key="hosting-11"
         )
-        print(f"process {os.getpid()} waits for {request.id}", flush=True)
+        note = await hitl.document_path(request.id)
+        print(f"process {os.getpid()} waits for an answer in {note}", flush=True)
         approval = await hitl.wait_for_approval(request.id)
         if approval.outcome is not None:
             return f"paid before: {approval.result}"

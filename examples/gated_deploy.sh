@@ -9,6 +9,6 @@ version=${VERSION:-1.4.2}
 
 exec hitl run --vault "$vault" --type deploy \
     --description "Release $version to production" \
-    --detail environment=production --detail "version=$version" \
+    --detail environment=production --text "version=$version" \
     --by release-agent --key "deploy-$version" --timeout 1h \
     -- sh -c "echo deploying $version && echo deployed $version"

@@ -1,9 +1,11 @@
 """Gate a function: calling it asks, waits, runs once, and records the result.
 
 Try it:  hitl init vault  &&  python examples/guarded_function.py vault
-Run it again: the files are not deleted twice, the recorded result comes back.
+It says which note to answer. Run it again: the files are not deleted twice, the recorded result
+comes back.
 """
 
+import logging
 import sys
 
 from hitl_vault import Rejected
@@ -11,6 +13,7 @@ from hitl_vault.blocking import Orchestrator
 
 
 def main(vault: str) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # says where the note is
     with Orchestrator(vault) as hitl:
 
         @hitl.guard(

@@ -8,7 +8,7 @@ import asyncio
 import functools
 import inspect
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -16,7 +16,9 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from hitl_vault import wiring
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Details, Verdict
+from hitl_vault.engine.desk import Notice
 from hitl_vault.engine.execution import Execution
+from hitl_vault.ports import Capabilities
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -109,16 +111,32 @@ class Orchestrator:
     mark_failed = _blocking(_Async.mark_failed)
     approve = _blocking(_Async.approve)
     reject = _blocking(_Async.reject)
+    vote = _blocking(_Async.vote)
     cancel = _blocking(_Async.cancel)
     comment = _blocking(_Async.comment)
     resolve = _blocking(_Async.resolve)
     get = _blocking(_Async.get)
+    was_asked = _blocking(_Async.was_asked)
     check_status = _blocking(_Async.check_status)
     list_requests = _blocking(_Async.list_requests)
     history = _blocking(_Async.history)
     verify = _blocking(_Async.verify)
     document_path = _blocking(_Async.document_path)
     archive = _blocking(_Async.archive)
+    settle_overdue = _blocking(_Async.settle_overdue)
+    read_notes = _blocking(_Async.read_notes)
+
+    def notices(self) -> list[Notice]:
+        """Return what a person should know about the folders."""
+        return self.hitl.notices()
+
+    def watch_health(self) -> str:
+        """Say how changes of notes are seen, and why."""
+        return self.hitl.watch_health()
+
+    def capabilities(self) -> Capabilities:
+        """Say what the ledger guarantees."""
+        return self.hitl.capabilities()
 
     @contextmanager
     def execution(self, id: str, *, executor: str | None = None) -> Iterator[Execution]:
@@ -157,9 +175,13 @@ class Orchestrator:
 
         return decorate
 
-    def subscribe(self, after: int = 0, *, follow: bool = True) -> Iterator[Any]:
+    def subscribe(self, after: int = 0, *, follow: bool = True) -> Generator[Recorded, None, None]:
         """Yield every event after sequence number `after`, then live."""
-        changes = self.run(self._changes(after, follow))
+        return self._one_by_one(self.run(self._changes(after, follow)))
+
+    def _one_by_one(
+        self, changes: AsyncGenerator[Recorded, None]
+    ) -> Generator[Recorded, None, None]:
         try:
             while True:
                 try:

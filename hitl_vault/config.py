@@ -22,6 +22,7 @@ from hitl_vault.errors import ConfigError, VaultNotFound
 STATE_FOLDER = ".hitl"
 _ENVIRONMENT = "HITL_"
 _NOT_SETTINGS = {"HITL_VAULT"}  # says where the vault is, not how it works
+_NEAR = 0.84  # HITL_SETLE_S is near HITL_SETTLE_S, HITL_WATCH_DOG is not near HITL_WATCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +112,22 @@ def _from_file(file: Path) -> Mapping[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> Mapping[str, Any]:
-    return {
-        name.removeprefix(_ENVIRONMENT).lower(): value
-        for name, value in environment.items()
-        if name.startswith(_ENVIRONMENT)
-        and name not in _NOT_SETTINGS
-        and name.removeprefix(_ENVIRONMENT).lower() in _names()
-    }
+    ours = {f"{_ENVIRONMENT}{name.upper()}": name for name in _names()}
+    found: dict[str, Any] = {}
+    for name, value in environment.items():
+        if not name.startswith(_ENVIRONMENT) or name in _NOT_SETTINGS:
+            continue
+        if name.upper() in ours:
+            found[ours[name.upper()]] = value
+            continue
+        known = [*ours, *_NOT_SETTINGS]
+        # what is not nearly one of ours belongs to another program
+        near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=_NEAR)
+        if near:
+            raise ConfigError(
+                f"the environment: {name} is no setting; did you mean {near[0]}? Unset or rename it"
+            )
+    return found
 
 
 def _names() -> list[str]:

@@ -23,6 +23,7 @@ from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
 from hitl_vault.document.render import Renderer
 from hitl_vault.engine import orchestrator
 from hitl_vault.engine.parts import Options, Parts
+from hitl_vault.errors import InvalidRequest
 from hitl_vault.ports import Clock
 
 
@@ -43,10 +44,21 @@ class Orchestrator(orchestrator.Orchestrator):
         clock: Clock | None = None,
         **overrides: Any,
     ) -> None:
-        named = os.environ.get("HITL_VAULT") if vault is None else os.fspath(vault)
+        named = (os.environ.get("HITL_VAULT") or None) if vault is None else _path(vault)
+        if not isinstance(watching, bool):
+            raise InvalidRequest(f"watching must be True or False, not {watching!r:.80}")
         self.root = find_vault(Path.cwd(), named)
         self.settings = load_settings(self.root, os.environ, overrides)
         super().__init__(lambda: assemble(self.root, self.settings, watching=watching, clock=clock))
+
+
+def _path(vault: object) -> str:
+    if not isinstance(vault, str | os.PathLike):
+        raise InvalidRequest(f"vault must be a path, not {type(vault).__name__}")
+    named = os.fspath(vault)
+    if not isinstance(named, str) or not named:
+        raise InvalidRequest("vault is empty; name its folder, or pass None to look for it")
+    return named
 
 
 def assemble(

@@ -16,6 +16,7 @@ from hitl_vault.cli import (
     demo,
     doctor,
     exits,
+    helping,
     policy,
     reading,
     reviewing,
@@ -71,6 +72,7 @@ app.add_typer(policy.policy, name="policy")
 app.add_typer(audit.audit, name="audit")
 app.command()(counting.stats)
 app.command()(doctor.doctor)
+helping.make_plain(app)
 
 
 def run_command_line(arguments: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from hitl_vault.cli.options import (
     DetailsOption,
     IdArgument,
     JsonOption,
+    TextOption,
     TypeOption,
     VaultOption,
     parse_details,
@@ -27,6 +28,7 @@ def request(
         str, typer.Option("--description", "-m", metavar="TEXT", help="In the agent's own words.")
     ] = "",
     detail: DetailOption = None,
+    text: TextOption = None,
     details: DetailsOption = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who asks.")] = "agent",
     agent: Annotated[
@@ -56,7 +58,7 @@ def request(
 
     from hitl_vault.cli.opening import desk
 
-    wanted = parse_details(details, detail)
+    wanted = parse_details(details, detail, text)
 
     async def ask() -> None:
         async with desk(vault, watching=wait) as hitl:
@@ -123,12 +125,20 @@ def wait(
 
 
 async def _wait(hitl: Orchestrator, id: str, timeout: str | None, *, as_json: bool) -> None:
+    import asyncio
+
     from hitl_vault.cli import records
+    from hitl_vault.cli.printing import remark
     from hitl_vault.cli.progress import waiting
     from hitl_vault.cli.telling import decision_line
 
-    async with waiting(await hitl.get(id)):
-        decided = await hitl.wait_for_approval(id, timeout)
+    try:
+        async with waiting(await hitl.get(id)):
+            decided = await hitl.wait_for_approval(id, timeout)
+    except asyncio.CancelledError:
+        remark(f"stopped waiting; {id} still waits for its answer")
+        remark(f"go on with: hitl wait {id}; withdraw with: hitl cancel {id}")
+        raise
     if as_json:
         print(records.as_json(records.request_record(decided)))
     else:

@@ -119,7 +119,10 @@ def desk(vault: str | None, *, watching: bool = False, **overrides: Any) -> Orch
 
 
 def log_to(where: logging.Handler) -> None:
-    """Let warnings of the engine go there, and nowhere else."""
+    """Let warnings of the engine go there, and nowhere else; those of the watching library, such as
+    of an event that came while it stops, say nothing to a person.
+    """
+    logging.getLogger("watchdog").addHandler(logging.NullHandler())
     log = logging.getLogger("hitl_vault")
     log.handlers[:] = [where]
     log.propagate = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -63,7 +64,15 @@ DetailOption = Annotated[
         "--detail",
         "-d",
         metavar="KEY=VALUE",
-        help="One detail; repeat it. The value is JSON if it reads as JSON, else a text.",
+        help="One detail; repeat it. JSON if it reads as JSON (1500, true, [1]), else a text.",
+    ),
+]
+TextOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text",
+        metavar="KEY=VALUE",
+        help="One detail that is a text, whatever it looks like (0500, true).",
     ),
 ]
 DetailsOption = Annotated[
@@ -72,6 +81,10 @@ DetailsOption = Annotated[
         "--details", metavar="JSON", help="All details: JSON, @file.json, or - for stdin."
     ),
 ]
+_NUMBER = re.compile(
+    r"[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?|0x[\da-f]+|[+-]?(nan|inf|infinity)", re.IGNORECASE
+)
+_WORDS = {"true", "false", "null", "none"}
 
 
 def parse_since(text: str | None) -> datetime | None:
@@ -100,17 +113,27 @@ def parse_statuses(words: Sequence[str] | None) -> frozenset[Status] | None:
         return frozenset(Status(word) for word in wanted if word) or None
     except ValueError as error:
         known = ", ".join(Status)
-        raise InvalidRequest(f"status: {error}; there are {known}") from error
+        unknown = next(word for word in wanted if word and word not in [*Status])
+        raise InvalidRequest(f"status: there is no {unknown[:80]!r}; there are {known}") from error
 
 
-def parse_details(given: str | None, single: Sequence[str] | None) -> Details:
-    """Return the details of `--details` and `--detail`, the single ones winning."""
+def parse_details(
+    given: str | None, single: Sequence[str] | None, texts: Sequence[str] | None = None
+) -> Details:
+    """Return the details of `--details`, `--detail` and `--text`, the single ones winning."""
     details = {} if given is None else _parse_object(given)
-    for item in single or ():
+    found = [(item, "detail", "amount=1500") for item in single or ()]
+    found += [(item, "text", "code=0500") for item in texts or ()]
+    seen: set[str] = set()
+    for item, option, example in found:
         key, equals, value = item.partition("=")
         if not equals or not key:
-            raise InvalidRequest(f"detail: {item!r} must be such as amount=1500")
-        details[key] = parse_value(value)
+            raise InvalidRequest(f"{option}: {item!r} must be such as {example}")
+        if key in seen:
+            raise InvalidRequest(f"{option}: {key!r} is given twice; a list is {key}='[1, 2]'")
+        seen.add(key)
+        text = f"for a text write --text {key}=…"
+        details[key] = value if option == "text" else parse_value(value, key, text)
     return details
 
 
@@ -132,11 +155,30 @@ def _parse_object(given: str) -> Details:
         raise InvalidRequest(f"{source}: {error}") from error
 
 
-def parse_value(text: str) -> Any:
-    """Return a JSON value if the text is one, else the text."""
+def parse_value(text: str, name: str, for_a_text: str) -> Any:
+    """Return a JSON value if the text is one, else the text.
+
+    Raises:
+        InvalidRequest: It looks like JSON or a number and is none that JSON can hold; guessing
+            could turn an amount into a text. `for_a_text` says how to give it as a text.
+    """
     from hitl_vault.core.canonical import parse_json_object
 
     try:
-        return parse_json_object(f'{{"value": {text}}}')["value"]
-    except (InvalidRequest, KeyError):
-        return text
+        found = parse_json_object(f'{{"value": {text}}}')
+    except InvalidRequest as error:
+        if text[:1] in {*'{["'} and text:
+            why = str(error).partition(" at line")[0].removeprefix("not JSON: ")
+            raise InvalidRequest(
+                f"{name}: {text[:80]!r} starts as JSON and is none ({why}); {for_a_text}"
+            ) from error
+        found = {}
+    if found.keys() == {"value"}:
+        return found["value"]
+    plain = text.strip()
+    if _NUMBER.fullmatch(plain) or plain.lower() in _WORDS:
+        raise InvalidRequest(
+            f"{name}: {text[:80]!r} is no number or word that JSON can hold exactly (such as 500, "
+            f"0.5, true, null); {for_a_text}"
+        )
+    return text

@@ -14,6 +14,7 @@ from hitl_vault.cli.options import (
     DetailsOption,
     JsonOption,
     SinceOption,
+    TextOption,
     TypeOption,
     VaultOption,
     parse_details,
@@ -93,6 +94,7 @@ def check(file: FileArgument = None, vault: VaultOption = None, json: JsonOption
 def explain(
     type: TypeOption,
     detail: DetailOption = None,
+    text: TextOption = None,
     details: DetailsOption = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who asks.")] = "agent",
     agent: Annotated[str, typer.Option("--agent", metavar="NAME", help="Which agent.")] = "",
@@ -108,7 +110,7 @@ def explain(
     from hitl_vault.core.canonical import check_details
     from hitl_vault.core.model import Action
 
-    wanted = parse_details(details, detail)
+    wanted = parse_details(details, detail, text)
     check_details(wanted)
     action = Action(
         type=type, description="", details=wanted, requested_by=by, agent=agent, run_id=run

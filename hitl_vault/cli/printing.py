@@ -1,4 +1,4 @@
-"""Owns how the command line looks: tables and colours on a terminal, plain text in a pipe.
+"""Owns how the command line looks: tables and colours on a terminal, tabs in a pipe.
 
 Never prints text from elsewhere as it came: `safe` names every character that could act or hide.
 """
@@ -81,18 +81,13 @@ def remark(text: str) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
-    """Print rows: a table on a terminal, aligned columns in a pipe."""
+    """Print rows: a table on a terminal; in a pipe, columns with one tab between, nothing cut."""
     if is_terminal():
         console().print(rich_table(columns, rows))
         return
-    texts = [[cell.text + cell.tail for cell in row] for row in rows]
-    widths = [
-        max([len(column.name), *(len(row[n]) for row in texts)]) for n, column in enumerate(columns)
-    ]
-    for row in [[column.name.upper() for column in columns], *texts]:
-        print(
-            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        )
+    print("\t".join(column.name.upper() for column in columns))
+    for row in rows:
+        print("\t".join(cell.text + cell.tail for cell in row))
 
 
 def rich_table(

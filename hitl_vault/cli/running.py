@@ -10,6 +10,7 @@ import typer
 from hitl_vault.cli.options import (
     DetailOption,
     DetailsOption,
+    TextOption,
     TypeOption,
     VaultOption,
     parse_details,
@@ -26,6 +27,7 @@ def run(
         str, typer.Option("--description", "-m", metavar="TEXT", help="In your own words.")
     ] = "",
     detail: DetailOption = None,
+    text: TextOption = None,
     details: DetailsOption = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who asks.")] = "agent",
     key: Annotated[
@@ -53,7 +55,7 @@ def run(
 
     if details == "-":
         raise InvalidRequest("details: stdin belongs to the command; use --details @file.json")
-    wanted = parse_details(details, detail)
+    wanted = parse_details(details, detail, text)
     for name in ("command", "cwd"):
         if name in wanted:
             raise InvalidRequest(f"detail: {name} is the command line's own")

@@ -13,13 +13,14 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.machinery import PathFinder
 from typing import Any, Protocol
 
 from hitl_vault.core.canonical import kind_of
 from hitl_vault.core.model import Action, Details
+from hitl_vault.core.policy_cost import MAX_DEPTH, MAX_STEPS, Loops, find_loops
 
 VARIABLES = ("action", "details", "now")
 ACTION_FIELDS = ("type", "requested_by", "agent", "run_id")
@@ -76,11 +77,14 @@ class Condition:
 
     text: str
     program: Program
+    loops: Loops = field(default_factory=Loops)
 
     def judge(self, facts: Facts) -> bool | str:
         """Return true, false, or in words why it could not be evaluated. Never raises."""
         if facts.problem:
             return facts.problem
+        if self.loops.steps(facts.details) > MAX_STEPS:
+            return "the lists it goes through are too long"
         try:
             result = self.program.execute(facts.context)
         except BaseException as error:
@@ -121,8 +125,14 @@ def compile_condition(text: str) -> Condition:
         raise ValueError("is empty; leave it out where the rule always counts")
     if len(text) > MAX_CHARS:
         raise ValueError(f"is longer than {MAX_CHARS:,} characters")
+    loops = find_loops(_TEXT.sub("''", text))
+    if loops.depth > MAX_DEPTH:
+        raise ValueError(
+            f"has loops (all, exists, filter, map) {loops.depth} deep; at most {MAX_DEPTH} are "
+            "accepted, since each multiplies the work with the length of a list"
+        )
     try:
-        return Condition(text=text, program=_cel().compile(text))
+        return Condition(text=text, program=_cel().compile(text), loops=loops)
     except BaseException as error:
         if not _is_evaluation_error(error):
             raise

@@ -178,7 +178,7 @@ def objection(request: Request, vote: c.Vote) -> str:
 
 _HOW = {
     "authenticated": "with `hitl approve` or `hitl reject` on the command line",
-    "signed": "with a signature",
+    "signed": "with a signature, or have the rule's `assurance` lowered in the policy",
 }
 
 

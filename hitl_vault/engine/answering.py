@@ -9,12 +9,19 @@ from abc import ABC, abstractmethod
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.model import Answer, Assurance, Details, Request, Status
-from hitl_vault.engine.checks import MAX_NAME_BYTES, MAX_TEXT_BYTES, text_of
+from hitl_vault.engine.checks import (
+    MAX_TEXT_BYTES,
+    digest_of,
+    name_of,
+    text_of,
+    word_of,
+)
 from hitl_vault.engine.edits import propose
 from hitl_vault.engine.execution import check_outcome
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.timers import mark_if_dead
+from hitl_vault.errors import InvalidRequest
 from hitl_vault.ports import Receipt
 
 
@@ -90,6 +97,10 @@ class Answering(ABC):
 
         For the command line, which knows the OS user, and the like; agents call `approve`.
         """
+        answer = word_of(answer, Answer, "answer")  # a plain text is welcome
+        assurance = word_of(assurance, Assurance, "assurance")
+        seen = digest_of(payload_sha256, "payload_sha256")
+        name_of(reviewer, "reviewer")
         request = await self.get(id)
         edit = None
         if details is not None:
@@ -97,12 +108,12 @@ class Answering(ABC):
         receipt = await self._submit(
             c.Vote(
                 id=request.id,
-                reviewer=text_of(reviewer, "reviewer", MAX_NAME_BYTES),
+                reviewer=reviewer,
                 answer=answer,
-                payload_sha256=payload_sha256 or request.payload_in_force,
+                payload_sha256=seen or request.payload_in_force,
                 reason=text_of(reason, "reason", MAX_TEXT_BYTES),
                 assurance=assurance,
-                channel=channel,
+                channel=name_of(channel, "channel"),
                 **self._parts.standing(reviewer),
                 edit=edit,
             )
@@ -113,28 +124,35 @@ class Answering(ABC):
         """Withdraw a request that does not run yet. Raises Conflict once it runs or has ended."""
         request = await self.get(id)
         receipt = await self._submit(
-            c.Cancel(id=request.id, by=by, reason=text_of(reason, "reason", MAX_TEXT_BYTES))
+            c.Cancel(
+                id=request.id,
+                by=name_of(by, "by"),
+                reason=text_of(reason, "reason", MAX_TEXT_BYTES),
+            )
         )
         return receipt.request or request
 
     async def comment(self, id: str, text: str, *, author: str = "agent") -> Request:
-        """Add a remark; it decides nothing."""
+        """Add a remark; it decides nothing. Raises InvalidRequest for an empty one."""
+        if not text_of(text, "text", MAX_TEXT_BYTES).strip():
+            raise InvalidRequest("text is empty; say what to remark")
         request = await self.get(id)
         comment_id = f"comment-{self._parts.token()}"
         receipt = await self._submit(
             c.Comment(
                 id=request.id,
                 comment_id=comment_id,
-                author=author,
-                text=text_of(text, "text", MAX_TEXT_BYTES),
+                author=name_of(author, "author"),
+                text=text,
             )
         )
         return receipt.request or request
 
     async def resolve(self, id: str, status: Status, *, by: str, reason: str = "") -> Request:
         """Say, as a person, how an execution with an unknown end really ended."""
+        status = word_of(status, Status, "status")  # a plain text is welcome
         check_outcome(status)
-        status = Status(status)  # a plain text is welcome
+        name_of(by, "by")
         request = await self.get(id)
         await mark_if_dead(self._parts, request)
         receipt = await self._submit(

@@ -164,12 +164,31 @@ def _described(error: Exception) -> str:
     return text.encode(errors="replace").decode()
 
 
+def exact_json(result: Any) -> Any:
+    """Return a result as the JSON values that are recorded for it.
+
+    Raises:
+        InvalidRequest, TypeError, ValueError, OverflowError, RecursionError: JSON cannot hold it
+            exactly, or it is larger than 64 KiB.
+    """
+    check_details({"result": msgspec.to_builtins(result, str_keys=True)})  # NaN would become null
+    plain = msgspec.json.encode(result)
+    if len(plain) > _MAX_RESULT_BYTES:
+        raise InvalidRequest(f"{len(plain):,} bytes, more than {_MAX_RESULT_BYTES:,}")
+    known = msgspec.json.decode(plain)
+    check_details({"result": known})
+    return known
+
+
 def as_json(result: Any) -> Any:
     """Return a result as JSON values; what JSON cannot hold becomes its text. Never raises: the
     action has run, and its end must be recorded whatever it returned.
     """
+    with contextlib.suppress(Exception):  # said below in another form
+        return exact_json(result)
     try:
-        plain = msgspec.json.encode(result, enc_hook=repr)
+        values = _writable(msgspec.to_builtins(result, enc_hook=repr, str_keys=True))
+        plain = msgspec.json.encode(values)
     except Exception as error:  # a __repr__ or __str__ of the caller's may raise anything
         _log.warning("the result cannot be recorded: %s", type(error).__name__)
         return f"<{type(result).__name__}>"
@@ -182,6 +201,21 @@ def as_json(result: Any) -> Any:
     except (InvalidRequest, RecursionError, ValueError):
         return text
     return known
+
+
+def _writable(value: Any) -> Any:
+    """Return JSON values with texts for the numbers that readers of JSON would lose or round."""
+    match value:
+        case dict():
+            return {key: _writable(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_writable(item) for item in value]
+        case int() | float():
+            with contextlib.suppress(InvalidRequest):
+                check_details({"result": value})
+                return value
+            return str(value)
+    return value
 
 
 def check_outcome(status: Status) -> None:

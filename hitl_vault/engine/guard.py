@@ -2,7 +2,8 @@
 
 The action's details are the function's arguments by name. The function gets the approved ones,
 which a reviewer may have changed. An action that was executed before (same key) is not run again:
-its recorded result is returned.
+its recorded result is returned. So that the call that ran returns the same as the calls that come
+after it, a guard with a key returns JSON values: see `Guard`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from hitl_vault.core.model import Details, Effect, Request, Status
+from hitl_vault.engine.checks import MAX_NAME_BYTES, MAX_TEXT_BYTES, name_of, seconds_of, text_of
+from hitl_vault.engine.execution import as_json, exact_json
 from hitl_vault.errors import Conflict, Denied, ExecutionFailed, InvalidRequest, OutcomeUnknown
 
 if TYPE_CHECKING:
@@ -21,12 +25,21 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_log = logging.getLogger(__name__)
 
 
 class Guard:
     """The decorator made by `Orchestrator.guard`.
 
-    `description` and `key` may name arguments in braces: `"Pay {amount} to {to}"`.
+    `description` and `key` may name arguments in braces: `"Pay {amount} to {to}"`. `ignore` names
+    arguments that are no part of the action, such as `self` of a method.
+
+    Returns (calling the guarded function):
+        Without a key: what the function returned; every call is an action of its own.
+        With a key: the result as JSON values, the same from the call that ran it and from every
+        later one: a tuple comes as a list, a dataclass as a dict, a datetime as its text. What JSON
+        cannot hold (NaN, other objects, more than 64 KiB) comes as it is from the call that ran,
+        which warns in the log, and as its text from later calls. It never counts as a failure.
     """
 
     def __init__(
@@ -38,17 +51,25 @@ class Guard:
         key: str | Callable[..., str] | None,
         who: dict[str, str],
         timeout: float | str | None,
-        ignore: frozenset[str],
+        ignore: Iterable[str],
     ) -> None:
+        name_of(type, "type")
+        text_of(description, "description", MAX_TEXT_BYTES)
+        for name, value in who.items():
+            text_of(value, name, MAX_NAME_BYTES)
+        if key is not None and not callable(key):
+            name_of(key, "key")
+        seconds_of(timeout, above_zero=True)
         self._hitl, self._type, self._description = hitl, type, description
-        self._key, self._who, self._timeout, self._ignore = key, who, timeout, ignore
+        self._key, self._who, self._timeout = key, who, timeout
+        self._ignore = _names(ignore)
 
     def __call__(self, function: Callable[_P, Awaitable[_R]]) -> Callable[_P, Awaitable[_R]]:
         """Gate an async function; a plain one runs in a thread."""
+        if not callable(function):
+            raise InvalidRequest(f"a guard needs a function, not {function.__class__.__name__}")
         signature = inspect.signature(function)
-        for parameter in signature.parameters.values():
-            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-                raise InvalidRequest(f"{parameter.name} is positional-only; a guard needs its name")
+        _check_parameters(signature, self._ignore)
 
         @functools.wraps(function)
         async def gated(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -72,7 +93,7 @@ class Guard:
         if verdict.effect is Effect.DENY and not asked:
             raise Denied(f"the policy forbids this: {verdict.reason}")
         if verdict.effect is Effect.ALLOW and not asked:
-            return await _call(function, bound)
+            return self._returned(await _call(function, bound))
         request = await self._hitl.request_approval(
             self._type,
             self._filled(self._description, details) or _fallback(function),
@@ -102,7 +123,25 @@ class Guard:
             _put(signature, bound, run.details, self._ignore)
             result = await _call(function, bound)
             run.result = result
-        return result
+        return self._returned(result, request)
+
+    def _returned(self, result: _R, request: Request | None = None) -> _R:
+        """Return what every call with this key returns; the function's own result without one."""
+        if self._key is None:
+            return result
+        try:
+            same: _R = exact_json(result)
+        except Exception as error:  # the action ran: whatever its result is, it is no failure
+            if request is not None:
+                _log.warning(
+                    "%s ran, but JSON cannot hold its result (%s): another call with the same key "
+                    "returns %.80r",
+                    request.id,
+                    str(error) or type(error).__name__,
+                    as_json(result),
+                )
+            return result
+        return same
 
     async def _outcome(self, request: Request) -> Any:
         """Return what another run of the same action recorded."""
@@ -120,7 +159,7 @@ class Guard:
 
     def _key_for(self, details: Details) -> str | None:
         if callable(self._key):
-            return self._key(**details)
+            return name_of(self._key(**details), "key")
         return None if self._key is None else self._filled(self._key, details)
 
     def _filled(self, template: str, details: Details) -> str:
@@ -130,6 +169,36 @@ class Guard:
             raise InvalidRequest(
                 f"{template!r} cannot be filled from the arguments: {error}"
             ) from error
+
+
+def _names(ignore: Iterable[str]) -> frozenset[str]:
+    """Return the names to leave out. One text is most likely one name, so it is refused."""
+    names = None if isinstance(ignore, str) or not isinstance(ignore, Iterable) else list(ignore)
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise InvalidRequest(
+            f'ignore must be names of arguments, such as ("self",), not {ignore!r}'
+        )
+    return frozenset(names)
+
+
+def _check_parameters(signature: inspect.Signature, ignore: frozenset[str]) -> None:
+    parameters = signature.parameters.values()
+    for parameter in parameters:
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            raise InvalidRequest(f"{parameter.name} is positional-only; a guard needs its name")
+    first = next(iter(signature.parameters), "")
+    if first in {"self", "cls"} and first not in ignore:
+        raise InvalidRequest(
+            f"this is a method, and {first} is no part of the action: leave it out with "
+            f'guard(…, ignore=("{first}",))'
+        )
+    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    unknown = ignore - signature.parameters.keys()
+    if unknown and not open_ended:
+        raise InvalidRequest(
+            f"ignore names {', '.join(sorted(unknown))}, but the function takes "
+            f"{', '.join(signature.parameters) or 'no arguments'}"
+        )
 
 
 def _fallback(function: Callable[..., Any]) -> str:

@@ -18,10 +18,16 @@ from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Details, Effect, Request, Status, Verdict
 from hitl_vault.engine.answering import Answering
 from hitl_vault.engine.checks import (
+    MAX_TEXT_BYTES,
     action_of,
+    count_of,
+    filter_of,
     id_of,
     key_of,
+    known_id,
+    name_of,
     seconds_of,
+    text_of,
 )
 from hitl_vault.engine.desk import Desk, Notice
 from hitl_vault.engine.display import Display, standing
@@ -40,7 +46,7 @@ from hitl_vault.errors import (
     RequestNotFound,
     StorageError,
 )
-from hitl_vault.ports import Capabilities, Filter, Hints, Kept, Receipt
+from hitl_vault.ports import Capabilities, Hints, Kept, Receipt
 
 _log = logging.getLogger(__name__)
 _POLL_S = 1.0
@@ -168,6 +174,10 @@ class Orchestrator(Answering):
     ) -> Request:
         """Ask for approval of exactly this action; its note is in the vault on return.
 
+        It asks whether or not the policy would allow the action: what it allows needs one approval
+        here, by anybody. To run what is allowed without asking, see `requires_approval` first, or
+        use `guard`.
+
         Args:
             type: What kind of action, such as "payment".
             description: The agent's own words, shown to the reviewer as such.
@@ -175,7 +185,8 @@ class Orchestrator(Answering):
             key: Names the action for ever: the same key with the same content is the same request,
                 in any process, after any restart.
             id: Your own request id, `[A-Za-z0-9._-]`, at most 120 bytes.
-            timeout: Time to answer, such as "1h" or seconds; a rule's shorter one wins.
+            timeout: Time to answer, such as "1h" or seconds, more than 0; a rule's shorter one
+                wins.
 
         Raises:
             InvalidRequest: A field cannot be accepted; the message names it.
@@ -187,19 +198,21 @@ class Orchestrator(Answering):
             Durable on return. Idempotent on `key` and on `id`.
         """
         action = action_of(type, description, details, requested_by, agent, run_id)
+        key, timeout_s = key_of(key), seconds_of(timeout, above_zero=True)
         now = self._parts.clock.now()
+        new_id = id_of(id, now, type, self._parts.token)
         self.policies.reload()
-        verdict = self.policies.evaluate(action, now, seconds_of(timeout))
+        verdict = self.policies.evaluate(action, now, timeout_s)
         digest = payload_sha256(action)
         known = await self._known(id, key)
         if known is None and verdict.effect is Effect.DENY:
             raise Denied(f"the policy forbids this: {verdict.reason}")
         ask = c.Ask(
-            id=id_of(id, now, type, self._parts.token),
+            id=new_id,
             action=action,
             payload_sha256=digest,
             verdict=verdict,
-            key=key_of(key),
+            key=key,
         )
         receipt = await self._submit(ask, show=False)
         assert receipt.request is not None
@@ -219,6 +232,8 @@ class Orchestrator(Answering):
     async def wait_for_decision(self, id: str, timeout: float | str | None = None) -> Request:
         """Return the request once it is decided, however it was decided.
 
+        `timeout` is such as "10m" or seconds; 0 looks once, None waits as long as it takes. If it
+        has to wait, one line in the log (INFO) says where the note is and how to answer.
         Cancelling the waiter cancels only the waiter. Any process may call it again, any time.
 
         Raises:
@@ -226,7 +241,7 @@ class Orchestrator(Answering):
             RequestNotFound: There is no such request.
         """
         self._listen()
-        return await self._waiting.for_decision(id, seconds_of(timeout))
+        return await self._waiting.for_decision(known_id(id), seconds_of(timeout))
 
     async def wait_for_approval(self, id: str, timeout: float | str | None = None) -> Request:
         """Return the request once it is approved; only then.
@@ -244,7 +259,7 @@ class Orchestrator(Answering):
     async def wait_for_outcome(self, id: str, timeout: float | str | None = None) -> Request:
         """Return the request once its execution has ended, or it can no longer be executed."""
         self._listen()
-        return await self._waiting.for_outcome(id, seconds_of(timeout))
+        return await self._waiting.for_outcome(known_id(id), seconds_of(timeout))
 
     def _listen(self) -> None:
         """Somebody waits: hear of other processes' commits, if the desk does not listen anyway."""
@@ -270,8 +285,12 @@ class Orchestrator(Answering):
 
         Raises (on entering):
             Conflict: Somebody claimed it before; it must not run again.
-            Refused: It is not approved, or the policy forbids it now.
+            Refused: It is not approved.
+            Denied: The policy forbids it now, whatever was approved.
         """
+        known_id(id)
+        if executor is not None:
+            name_of(executor, "executor")
         return Execution(self._parts, self.policies, self._submit, self._report, id, executor)
 
     def guard(
@@ -286,7 +305,14 @@ class Orchestrator(Answering):
         timeout: float | str | None = None,
         ignore: Iterable[str] = (),
     ) -> Guard:
-        """Return a decorator: evaluate, ask, wait, claim, run once, record. See `engine.guard`."""
+        """Return a decorator: evaluate, ask, wait, claim, run once, record.
+
+        With a `key`, every call returns the result as JSON values, so that the call that ran it
+        and the calls after it return the same; see `engine.guard.Guard`.
+
+        Raises:
+            InvalidRequest: An argument cannot be accepted, or the function cannot be guarded.
+        """
         return Guard(
             self,
             type=type,
@@ -294,7 +320,7 @@ class Orchestrator(Answering):
             key=key,
             who={"requested_by": requested_by, "agent": agent, "run_id": run_id},
             timeout=timeout,
-            ignore=frozenset(ignore),
+            ignore=ignore,
         )
 
     async def mark_executed(self, id: str, result: Any = None) -> Request:
@@ -303,6 +329,7 @@ class Orchestrator(Answering):
 
     async def mark_failed(self, id: str, error: str) -> Request:
         """Record that executing an approved request failed."""
+        text_of(error, "error", MAX_TEXT_BYTES)
         return await self._mark(id, Status.FAILED, error=error)
 
     async def _mark(
@@ -320,14 +347,14 @@ class Orchestrator(Answering):
 
     async def get(self, id: str) -> Request:
         """Return one request. Raises RequestNotFound."""
-        request = await self._parts.ledger.get(id)
+        request = await self._parts.ledger.get(known_id(id))
         if request is None:
             raise RequestNotFound(f"there is no request {id!r}")
         return request
 
     async def was_asked(self, key: str) -> bool:
         """True if a request was made with this key."""
-        return await self._parts.ledger.get_by_key(key) is not None
+        return await self._parts.ledger.get_by_key(name_of(key, "key")) is not None
 
     async def check_status(self, id: str) -> Status:
         """Return where a request stands now, a passed deadline included."""
@@ -343,22 +370,29 @@ class Orchestrator(Answering):
         type: str | None = None,
         requested_by: str | None = None,
         run_id: str | None = None,
-        since: datetime | None = None,
+        since: datetime | str | None = None,
         limit: int | None = None,
     ) -> list[Request]:
-        """Return the requests that match, newest first."""
-        statuses = None
-        if status is not None:
-            wanted = [status] if isinstance(status, str) else list(status)
-            statuses = frozenset(Status(word) for word in wanted)
+        """Return the requests that match, newest first.
+
+        Args:
+            status: One status or several, as recorded; None for any.
+            since: Asked at or after this time, which needs a time zone; or how long ago at most,
+                such as "7d" or "12h".
+            limit: At most so many; 0 gives none.
+
+        Raises:
+            InvalidRequest: An argument cannot be accepted; the message says what can.
+        """
         return await self._parts.ledger.find(
-            Filter(
-                statuses=statuses,
+            filter_of(
+                status=status,
                 type=type,
                 requested_by=requested_by,
                 run_id=run_id,
                 since=since,
                 limit=limit,
+                now=self._parts.clock.now(),
             )
         )
 
@@ -368,6 +402,7 @@ class Orchestrator(Answering):
 
     def subscribe(self, after: int = 0, *, follow: bool = True) -> AsyncGenerator[Recorded, None]:
         """Yield every event after sequence number `after`, then live. Store `seq` to go on."""
+        count_of(after, "after")
         if follow:
             self._listen()
         return self._parts.ledger.changes(after, follow=follow)
@@ -378,7 +413,7 @@ class Orchestrator(Answering):
 
     async def document_path(self, id: str) -> str | None:
         """Return where the request's note lies on disk, None if it has none."""
-        known = self._display.known(id)
+        known = self._display.known(known_id(id))
         if known is None or await self._parts.vault.load(known.path) is None:
             found = await self._parts.vault.find(id)
         else:
@@ -399,7 +434,7 @@ class Orchestrator(Answering):
 
     async def archive(self, older_than_s: float | None = None) -> int:
         """Move notes of finished requests to the Done folder; return how many."""
-        moved = await self._display.archive(older_than_s)
+        moved = await self._display.archive(seconds_of(older_than_s, "older_than_s"))
         await self._display.flush()
         return moved
 

@@ -7,6 +7,8 @@ timer.
 
 from __future__ import annotations
 
+import logging
+
 from hitl_vault.core import commands as c
 from hitl_vault.core.lifecycle import is_overdue
 from hitl_vault.core.model import Request, Status
@@ -22,6 +24,7 @@ from hitl_vault.errors import (
     WaitTimeout,
 )
 
+_log = logging.getLogger(__name__)
 _LOOK_S = 5.0  # how often a waiter for an outcome makes sure that the executor lives
 _CLOCK_S = 15.0  # how often a waiter looks at the wall clock, which may be set meanwhile
 _AGAIN_S = 0.2  # for a ledger whose clock says that it is not time yet
@@ -39,6 +42,8 @@ class Waiting:
         give_up = self._after(patience_s)
         heard = self._ledger.heard(id)
         request = await self._get(id) if heard is None else heard.request
+        if request.status is Status.PENDING and patience_s != 0:
+            await self._say_where(request)
         while request.status is Status.PENDING:
             left = self._left(give_up)
             if left is not None and left <= 0:
@@ -74,6 +79,17 @@ class Waiting:
             pause = _LOOK_S if left is None else min(_LOOK_S, left)
             request = await self._ledger.wait(request.id, after_rev=request.rev, timeout_s=pause)
         return request
+
+    async def _say_where(self, request: Request) -> None:
+        """Log once a wait where the answer is to be given: a program that waits is silent else."""
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        known = self._display.known(request.id)
+        path = known.path if known is not None else await self._parts.vault.find(request.id)
+        note = "its note" if path is None else self._parts.absolute(path)
+        _log.info(
+            "waiting for an answer in %s (or, in the vault, with: hitl review %s)", note, request.id
+        )
 
     async def _get(self, id: str) -> Request:
         request = await self._ledger.get(id)

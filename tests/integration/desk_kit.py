@@ -68,9 +68,3 @@ def ticked(text: str, answer: str = "Approve") -> str:
     old = f"- [ ] {answer} ^"
     assert text.count(old) == 1, text
     return text.replace(old, f"- [x] {answer} ^")
-
-
-def typed(text: str, word: str) -> str:
-    """Return a note with a word in its status."""
-    assert text.count("\nstatus: pending\n") == 1, text
-    return text.replace("\nstatus: pending\n", f"\nstatus: {word}\n")

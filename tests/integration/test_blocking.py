@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from desk_kit import QUICK, new_vault, ticked
 
-from hitl_vault import Conflict, Rejected, Status, WaitTimeout
+from hitl_vault import Conflict, InvalidRequest, Rejected, Status, WaitTimeout, wiring
 from hitl_vault.blocking import Orchestrator
 
 
@@ -92,3 +92,41 @@ def test_events_are_told_live(root: Path, watching: bool) -> None:
         assert next(events).event.kind == "cancelled"
         events.close()
         assert len(list(hitl.subscribe(follow=False))) == 2
+
+
+def test_every_name_of_the_asynchronous_api_is_here() -> None:
+    """Nobody has to write asyncio for the sake of one method."""
+    names = {name for name in dir(wiring.Orchestrator) if not name.startswith("_")}
+    assert names - {"open", "aclose"} <= set(dir(Orchestrator))
+
+
+def test_what_is_passed_wrongly_is_told_at_once(root: Path) -> None:
+    """The same checks as in the asynchronous API, the events among them."""
+    with Orchestrator(root, **QUICK) as hitl:
+        for call in (
+            lambda: hitl.subscribe(-1),
+            lambda: hitl.list_requests(since="x"),
+            lambda: hitl.wait_for_decision("x", float("nan")),
+            lambda: hitl.guard("payment", timeout=-1),
+        ):
+            with pytest.raises(InvalidRequest):
+                call()
+        with pytest.raises(InvalidRequest, match="id must be a text"), hitl.execution(5):
+            pytest.fail("it ran")
+        assert hitl.notices() == []
+        assert hitl.capabilities().ordered_feed
+
+
+@pytest.mark.parametrize(
+    ("vault", "options", "says"),
+    [
+        ("", {}, "vault is empty"),
+        (5, {}, "vault must be a path, not int"),
+        (b"x", {}, "vault must be a path, not bytes"),
+        (None, {"watching": "no"}, "watching must be True or False"),
+    ],
+)
+def test_a_vault_is_named_by_a_path(vault, options, says) -> None:
+    """An empty name never means the folder one happens to be in."""
+    with pytest.raises(InvalidRequest, match=says):
+        Orchestrator(vault, **options)

@@ -42,6 +42,13 @@ def test_details_are_json_where_they_read_as_json_else_text(cli):
     }
 
 
+def test_a_text_is_a_text_whatever_it_looks_like(cli):
+    """`--text` makes texts of what `--detail` would read as JSON, or refuse."""
+    given = ["zip=0500", "n=5", "yes=true", "open=[x", "eq=a=b", "big=1152921504606846976"]
+    shown = cli.json("request", "-t", "x", *(f"--text={item}" for item in given), "-d", "m=5")
+    assert shown["details"] == dict(item.split("=", 1) for item in given) | {"m": 5}
+
+
 def test_details_come_from_a_file_or_stdin_and_single_ones_win(cli):
     """`--details` reads JSON, @file and -, and `--detail` overrides it."""
     (cli.vault / "d.json").write_text('{"amount": 1, "to": "a"}')
@@ -59,6 +66,15 @@ def test_details_come_from_a_file_or_stdin_and_single_ones_win(cli):
         (["--details", '{"a": 1, "a": 2}'], "twice"),
         (["--details", "@nowhere.json"], "nowhere.json"),
         (["--detail", "amount"], "amount=1500"),
+        (["--detail", "=5"], "amount=1500"),
+        (["--text", "amount"], "code=0500"),
+        (["-d", "a=1", "-d", "a=2"], "'a' is given twice"),
+        (["-d", "a=1", "--text", "a=2"], "'a' is given twice"),
+        (["-d", "zip=0500"], "--text zip="),
+        (["-d", "n=NaN"], "--text n="),
+        (["-d", f"n={2**60}"], "--text n="),
+        (["-d", "n=True"], "--text n="),
+        (["-d", "list=[1,"], "--text list="),
         (["--timeout", "soon"], "30s"),
         (["--id", "../x"], "letters"),
     ],
@@ -115,13 +131,15 @@ def test_list_shows_what_waits_and_all_shows_everything(cli):
     assert cli.run("list", "--since", "yesterday-ish").returncode == 2
 
 
-def test_list_in_a_pipe_is_plain_aligned_text(cli):
-    """Without a terminal there is no colour, no box, no cut: one row a request, whole ids."""
-    id = cli.ask("payment", "-m", "x" * 300)
+def test_list_in_a_pipe_is_one_row_a_request_with_tabs(cli):
+    """Without a terminal there is no colour, box, cut or padding; ids are whole."""
+    wide, id = cli.ask("x" * 200, "-m", "y" * 300), cli.ask("payment")
     out = cli.ok("list")
-    header, row = out.splitlines()
-    assert header.split() == ["ID", "STATUS", "RISK", "ACTION", "ASKED", "BY", "LEFT"]
-    assert row.startswith(id)
+    header, row, other = (line.split("\t") for line in out.splitlines())
+    assert header == ["ID", "STATUS", "RISK", "ACTION", "ASKED BY", "LEFT"]
+    assert row[:3] == [id, "pending", "high"]
+    assert other[0] == wide
+    assert len("\t".join(row)) < 200
     assert "\x1b" not in out
     assert cli.ok("list", "--type", "nothing") == ""
 

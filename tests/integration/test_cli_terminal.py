@@ -63,11 +63,15 @@ def test_hostile_text_is_inert_in_tables(cli):
 
 
 def test_waiting_shows_that_it_waits_and_ctrl_c_ends_it_quietly(cli):
-    """A waiting command names the request and the time left; Ctrl-C is 130 without a traceback."""
+    """It names the request and the time left; Ctrl-C is 130, without a traceback, and says that the
+    request still waits and what goes on with it.
+    """
     id = cli.ask()
     with Terminal(cli, "wait", id) as terminal:
         terminal.expect(f"waiting for an answer to {id}")
         terminal.send("\x03")
+        terminal.expect(f"{id} still waits for its answer")
+        terminal.expect(f"go on with: hitl wait {id}")
         assert terminal.end() == 130
         assert "Traceback" not in terminal.text
     assert cli.status(id) == "pending"

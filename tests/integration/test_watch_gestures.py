@@ -1,16 +1,13 @@
 """Owns the promise that every way of saving a note is noticed. Never judges what was saved."""
 
 import asyncio
-import mmap
-import os
-import pty
-import shutil
-import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from desk_kit import new_vault
+from editors_kit import GESTURES, Gesture, outside
 
 from hitl_vault.adapters.watch.supervised import SupervisedWatcher
 from hitl_vault.ports import Hints
@@ -18,6 +15,7 @@ from hitl_vault.ports import Hints
 REQ = "Pending_Approval/req.md"
 LAST = "Pending_Approval/zz.md"
 TEXT = "---\nstatus: pending\n---\n# Pay\n"
+CHANGE = ("status: pending", "status: settled")  # equally long, for mmap
 
 
 class Seen:
@@ -44,13 +42,10 @@ class Seen:
 
 @pytest.fixture
 def vault() -> Iterator[Path]:
-    """Not in the system's temporary folder: vim saves differently there."""
-    root = Path(__file__).parents[2] / ".cache" / f"watch-{uuid.uuid4().hex}" / "vault"
-    for name in ("Pending_Approval", "Approved", ".hitl", ".trash"):
-        (root / name).mkdir(parents=True)
-    (root / REQ).write_text(TEXT)
-    yield root
-    shutil.rmtree(root.parent)
+    with new_vault() as root:
+        (root / ".trash").mkdir()
+        (root / REQ).write_text(TEXT)
+        yield root
 
 
 @pytest.fixture
@@ -69,188 +64,34 @@ async def everything_told(seen: Seen, vault: Path) -> None:
     await seen.until(lambda: LAST in seen.paths)
 
 
-def run(*command: str, cwd: Path) -> None:
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    environment = {**os.environ, "HOME": str(cwd), "GIT_CONFIG_GLOBAL": os.devnull}
-    subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        check=True,
-        timeout=60,
-        capture_output=True,
-    )
+def symlink_swap(note: Path, old: str, new: str) -> None:
+    (note.parent / ".req.link").symlink_to(outside(note, TEXT.replace(old, new)))
+    (note.parent / ".req.link").replace(note)
 
 
-def truncate(folder: Path) -> None:
-    (folder / "req.md").write_text(TEXT.replace("pending", "approved"))
+def delete(note: Path, old: str, new: str) -> None:
+    note.unlink()
 
 
-def append(folder: Path) -> None:
-    with (folder / "req.md").open("a") as file:
-        file.write("more\n")
+def drag_out_of_the_vault(note: Path, old: str, new: str) -> None:
+    note.rename(note.parents[2] / "away.md")
 
 
-def replace(folder: Path) -> None:
-    (folder / ".req.md.tmp").write_text(TEXT)
-    (folder / ".req.md.tmp").replace(folder / "req.md")
-
-
-def from_outside(folder: Path) -> None:
-    outside = folder.parents[1] / "outside.md"
-    outside.write_text(TEXT)
-    outside.replace(folder / "req.md")
-
-
-def syncthing(folder: Path) -> None:
-    temporary = folder / ".syncthing.req.md.tmp"
-    temporary.write_text(TEXT)
-    os.utime(temporary, (1, 1))
-    (folder / "req.md").unlink()
-    temporary.rename(folder / "req.md")
-
-
-def copy(folder: Path) -> None:
-    run("cp", str(folder / "req.md"), str(folder.parents[1] / "copy"), cwd=folder)
-    run("cp", str(folder.parents[1] / "copy"), "req.md", cwd=folder)
-
-
-def sed(folder: Path) -> None:
-    run("sed", "-i", "s/pending/approved/", "req.md", cwd=folder)
-
-
-def perl(folder: Path) -> None:
-    run("perl", "-pi", "-e", "s/pending/approved/", "req.md", cwd=folder)
-
-
-def perl_with_backup(folder: Path) -> None:
-    run("perl", "-pi.bak", "-e", "s/pending/approved/", "req.md", cwd=folder)
-
-
-def vim(*settings: str) -> Callable[[Path], None]:
-    def save(folder: Path) -> None:
-        options = [f"set {setting}" for setting in ("nocompatible", "writebackup", *settings)]
-        commands = [*options, "%s/pending/approved/", "wq"]
-        run(
-            "vim",
-            "-es",
-            "-u",
-            "NONE",
-            *(f"+{command}" for command in commands),
-            "req.md",
-            cwd=folder,
-        )
-
-    return save
-
-
-def emacs(*settings: str) -> Callable[[Path], None]:
-    def save(folder: Path) -> None:
-        body = f'(progn {" ".join(settings)} (goto-char 5) (insert "x") (save-buffer))'
-        run("emacs", "-Q", "--batch", "req.md", "--eval", body, cwd=folder)
-
-    return save
-
-
-def nano(folder: Path) -> None:
-    if shutil.which("nano") is None:
-        pytest.skip("nano is not installed")
-    ours, its = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "HOME": str(folder), "LC_ALL": "C"}
-    editor = subprocess.Popen(
-        ["nano", "-I", "req.md"], cwd=folder, env=environment, stdin=its, stdout=its, stderr=its
-    )
-    os.close(its)
-    try:
-        shown = b""
-        while b"GNU nano" not in shown:
-            shown += os.read(ours, 4096)
-        os.write(ours, b"x\x0f\r\x18")  # type x, write out, yes that name, leave
-        while editor.poll() is None:
-            try:
-                os.read(ours, 4096)
-            except OSError:  # the terminal closed with the editor
-                break
-        assert editor.wait(timeout=30) == 0
-    finally:
-        editor.kill()
-        editor.wait()
-        os.close(ours)
-
-
-def git_checkout(folder: Path) -> None:
-    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com")
-    run(*git, "init", "-q", "-b", "main", cwd=folder.parent)
-    run(*git, "add", REQ, cwd=folder.parent)
-    run(*git, "commit", "-qm", "one", cwd=folder.parent)
-    run(*git, "checkout", "-qb", "other", cwd=folder.parent)
-    run(*git, "rm", "-q", "--cached", REQ, cwd=folder.parent)
-    run(*git, "commit", "-qm", "two", cwd=folder.parent)
-    (folder / "req.md").unlink()
-    run(*git, "checkout", "-q", "main", cwd=folder.parent)
-
-
-def mapped(folder: Path) -> None:
-    with (folder / "req.md").open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
-        memory[4:10] = b"STATUS"
-
-
-def link(folder: Path) -> None:
-    outside = folder.parents[1] / "outside.md"
-    outside.write_text(TEXT)
-    (folder / "req.md").unlink()
-    (folder / "req.md").hardlink_to(outside)
-
-
-def symlink_swap(folder: Path) -> None:
-    outside = folder.parents[1] / "outside.md"
-    outside.write_text(TEXT)
-    (folder / ".req.link").symlink_to(outside)
-    (folder / ".req.link").replace(folder / "req.md")
-
-
-def delete(folder: Path) -> None:
-    (folder / "req.md").unlink()
-
-
-def drag_out_of_the_vault(folder: Path) -> None:
-    (folder / "req.md").rename(folder.parents[1] / "away.md")
-
-
-GESTURES = {
-    "truncate": truncate,
-    "append": append,
-    "atomic replace": replace,
-    "rename from outside": from_outside,
-    "syncthing": syncthing,
-    "cp": copy,
-    "sed -i": sed,
-    "perl -i": perl,
-    "perl -i.bak": perl_with_backup,
-    "vim": vim(),
-    "vim backupcopy=yes": vim("backupcopy=yes"),
-    "vim backup": vim("backup"),
-    "emacs": emacs(),
-    "emacs precious": emacs("(setq file-precious-flag t)"),
-    "nano": nano,
-    "git checkout": git_checkout,
-    "mmap": mapped,
-    "hard link": link,
+WAYS: dict[str, Gesture] = {
+    **GESTURES,
     "symlink swap": symlink_swap,
     "delete": delete,
     "drag out of the vault": drag_out_of_the_vault,
 }
 
 
-@pytest.mark.parametrize("gesture", GESTURES.values(), ids=GESTURES.keys())
+@pytest.mark.parametrize("gesture", WAYS.values(), ids=WAYS.keys())
 async def test_every_way_to_save_a_note_hints_at_it_and_at_nothing_else(
-    gesture: Callable[[Path], None], seen: Seen, vault: Path
+    gesture: Gesture, seen: Seen, vault: Path
 ) -> None:
     """However a note is saved there is a hint for its path, and none for the tool's own files."""
     seen.hints.clear()
-    await asyncio.to_thread(gesture, vault / "Pending_Approval")
+    await asyncio.to_thread(gesture, vault / REQ, *CHANGE)
     await everything_told(seen, vault)
     assert seen.paths - {LAST} == {REQ}
     assert not any(hints.all or hints.ledger for hints in seen.hints)

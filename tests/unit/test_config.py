@@ -41,10 +41,30 @@ def test_durations_may_be_texts_everywhere(root):
 
 
 def test_the_environment_of_other_tools_is_left_alone(root):
-    """Only names of settings are read."""
-    assert (
-        load_settings(root, {"HITL_VAULT": "/x", "HITL_OTHER": "1", "PATH": "x"}, {}) == Settings()
-    )
+    """Only names of settings are read; what is not nearly one may be anybody's."""
+    others = ("HITL_VAULT", "HITL_OTHER", "HITL_TOKEN", "HITL_API_KEY", "HITL_S", "HITL_", "PATH")
+    others += ("HITL_WATCH_DOG_URL", "HITL_URL", "HITL_HOME", "HITL_DEBUG", "hitl_setle_s")
+    assert load_settings(root, dict.fromkeys(others, "1"), {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("HITL_SETLE_S", "HITL_SETTLE_S"),
+        ("HITL_SETTLE", "HITL_SETTLE_S"),
+        ("HITL_TIMEOUT", "HITL_TIMEOUT_S"),
+        ("HITL_TIME_OUT_S", "HITL_TIMEOUT_S"),
+        ("HITL_WACTH", "HITL_WATCH"),
+        ("HITL_POLICIY", "HITL_POLICY"),
+        ("HITL_PENDING_FOLDERS", "HITL_PENDING_FOLDER"),
+        ("HITL_VALT", "HITL_VAULT"),
+        ("HITL_Setle_S", "HITL_SETTLE_S"),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_the_right_one(root, typed, meant):
+    """A setting somebody believes to have set never does nothing in silence."""
+    with pytest.raises(ConfigError, match=f"the environment: {typed} .* did you mean {meant}"):
+        load_settings(root, {typed: "1"}, {})
 
 
 def test_a_byte_order_mark_is_no_error(root):

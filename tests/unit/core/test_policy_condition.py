@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -250,3 +251,55 @@ def test_another_layout_of_the_library_falls_back_to_its_import(monkeypatch):
     monkeypatch.setattr(policy_condition.PathFinder, "find_spec", lambda *_: None)
     monkeypatch.setattr(policy_condition.importlib, "import_module", lambda name: f"module {name}")
     assert policy_condition._cel() == "module cel"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "details.l.all(a, details.l.all(b, a + b >= 0))",
+        "details.l.all(a, a in details.l)",
+        "details.l.exists(a, details.l == [a])",
+        'details.l.all(a, string(a).matches("[0-9]+$"))',
+        "details.l.map(a, details.l).all(a, a.all(b, b >= 0))",
+        "details.l.filter(a, a >= 0).size() >= 0",
+        "details.l.map(a, [a, a, a]).size() >= 0",
+        "details.l.all(a, lower(details.t) != 'a')",
+        "details . l\n. all ( a , details.l . exists ( b , false ) )",
+    ],
+)
+@pytest.mark.parametrize("count", [20_000, 1_500])
+def test_no_list_an_agent_gives_holds_the_engine(text, count):
+    """Loops over long lists are not begun: the condition is unclear; over shorter ones they end."""
+    details = {"l": list(range(count)), "t": "A" * 5 * count}
+    began = time.perf_counter()
+    said = judge(text, details)
+    assert time.perf_counter() - began < 10
+    if count > 10_000:
+        assert said == "the lists it goes through are too long"
+
+
+def test_one_loop_over_the_longest_list_there_can_be_is_evaluated():
+    """A single loop is no danger, nor are two where the lists are short."""
+    assert judge("details.l.all(a, a >= 0)", {"l": [0] * 130_000}) is True
+    deep = {"l": [{"l": [1]}] * 1_900, "n": 0}
+    assert judge("details.l.all(a, a.l.all(b, b > details.n && b != size(details.l)))", deep)
+    assert judge("details.l.all(a, a > details.n)", {"l": [1] * 130_000, "n": 0}) is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "details.l.all(a, a.all(b, b.all(c, c > 0)))",
+        "details.l.map(a, (a.filter(b, size(b.map(c, c)) > 0))).size() > 0",
+    ],
+)
+def test_loops_three_deep_are_refused(text):
+    """When the policy is read, not when an action comes; a text or a comment is no loop."""
+    with pytest.raises(ValueError, match="3 deep; at most 2"):
+        compile_condition(text)
+    compile_condition(
+        "details.l.all(a, a.all(b, b != 'x.all(c, y.all(d, z))')) // .all(c, x.all(d, true))"
+    )
+    compile_condition(
+        "details.l.all(a, a > 0) && details.l.all(a, a > 1) && details.l.all(a, true)"
+    )

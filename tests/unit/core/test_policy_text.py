@@ -265,3 +265,12 @@ def test_bytes_that_are_no_policy_are_told():
     with pytest.raises(PolicyError) as caught:
         parse_policy(b"\xff", name="Policy.md")
     assert (caught.value.file, caught.value.line) == ("Policy.md", 1)
+
+
+def test_a_policy_with_loops_too_deep_is_told_by_line():
+    """`hitl policy check` names the rule's line; the policy is not used."""
+    deep = "details.l.all(a, a.all(b, b.all(c, c > 0)))"
+    text = f'rules:\n  - id: deep\n    when: "{deep}"\n    effect: ask\n'.encode()
+    (problem,) = lint_policy(text, name="p.yaml")
+    assert problem.line == 3
+    assert "3 deep; at most 2" in problem.message

@@ -227,7 +227,9 @@ def test_assurance_below_the_minimum_does_not_count(answer):
     """A rule that wants a signature takes nothing less."""
     request = asked(assurance=Assurance.SIGNED)
     vote = make_vote(request, answer=answer, assurance=Assurance.AUTHENTICATED)
-    assert "with a signature" in refuse(request, vote)
+    said = refuse(request, vote)
+    assert "with a signature" in said
+    assert "`assurance` lowered in the policy" in said  # what to do for who cannot sign
 
 
 # the digest

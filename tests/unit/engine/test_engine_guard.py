@@ -1,6 +1,8 @@
 """The guard: evaluate, ask, wait, claim, run once, record; the function gets what was approved."""
 
 import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 from engine_kit import Office, Process
@@ -210,3 +212,166 @@ async def test_what_cannot_be_guarded_is_told_early(hitl: Process):
 
     with pytest.raises(InvalidRequest):
         await third(object())
+
+
+@dataclass
+class Receipt:
+    number: int
+    at: datetime
+
+
+AT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("result", "same"),
+    [
+        ((1, "a"), [1, "a"]),
+        ({"rows": ((1, 2), (3,))}, {"rows": [[1, 2], [3]]}),
+        ({1: "one"}, {"1": "one"}),
+        (Receipt(7, AT), {"number": 7, "at": "2026-11-21T00:00:00Z"}),
+        (None, None),
+        (1.5, 1.5),
+        ("text", "text"),
+    ],
+    ids=repr,
+)
+async def test_with_a_key_every_call_returns_the_same(
+    office: Office, hitl: Process, result, same, caplog
+):
+    """The call that ran and the call after a restart: one value, as JSON holds it."""
+
+    def guarded(process: Process):
+        @process.guard("payment", key="k")
+        def pay():
+            return result
+
+        return pay
+
+    task = asyncio.create_task(guarded(hitl)())
+    await hitl.approve((await first(hitl)).id, reviewer="alice")
+    ran = await task
+    again = await guarded(await office.open())()
+    assert ran == again == same
+    assert type(ran) is type(again) is type(same)
+    assert not caplog.records
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("result", "recorded"),
+    [
+        (float("nan"), "nan"),
+        ([1.0, float("inf")], [1.0, "inf"]),
+        ({"rate": float("nan"), "ok": True}, {"rate": "nan", "ok": True}),
+        (2**60, "1152921504606846976"),
+        ({"object": object}, {"object": "<class 'object'>"}),
+        ("x" * 70_000, "x" * 1_000),
+        (Broken(), "<Broken>"),
+    ],
+    ids=["nan", "inf", "nan inside", "2**60", "object", "large", "broken"],
+)
+async def test_a_result_json_cannot_hold_is_told_and_is_no_failure(
+    office: Office, hitl: Process, result, recorded, caplog
+):
+    """It ran: executed is recorded, its caller gets all of it, later calls get its text."""
+
+    def guarded(process: Process):
+        @process.guard("payment", key="k")
+        def pay():
+            return result
+
+        return pay
+
+    task = asyncio.create_task(guarded(hitl)())
+    request = await first(hitl)
+    await hitl.approve(request.id, reviewer="alice")
+    assert await task is result
+    assert "JSON cannot hold its result" in caplog.text
+    assert request.id in caplog.text
+    assert (await hitl.get(request.id)).status is Status.EXECUTED
+    again = await guarded(await office.open())()
+    assert again.strip('"').startswith(recorded) if isinstance(again, str) else again == recorded
+
+
+async def test_without_a_key_the_result_is_the_functions_own(hitl: Process):
+    """No later call can return it, so nothing is made of it."""
+    result = (1, object())
+
+    @hitl.guard("payment")
+    def pay():
+        return result
+
+    task = asyncio.create_task(pay())
+    await hitl.approve((await first(hitl)).id, reviewer="alice")
+    assert await task is result
+
+
+async def test_a_key_returns_json_for_an_allowed_action_too():
+    """Whether a person was asked changes nothing about what the caller gets."""
+    hitl = await Office(ALLOW).open()
+
+    @hitl.guard("payment", key="k-{amount}")
+    def pay(amount: int) -> tuple[int, int]:
+        return (amount, 1)
+
+    assert await pay(100) == [100, 1]
+
+
+async def test_a_method_is_told_to_leave_out_self(hitl: Process):
+    """At once, with what to write; and with it, it works."""
+    with pytest.raises(InvalidRequest, match=r'method.*ignore=\("self",\)'):
+
+        class Bank:
+            @hitl.guard("payment")
+            async def pay(self, amount: int) -> None: ...
+
+    class Right:
+        @hitl.guard("payment", ignore=("self",))
+        async def pay(self, amount: int) -> "Right":
+            return self
+
+    bank = Right()
+    task = asyncio.create_task(bank.pay(5))
+    request = await first(hitl)
+    assert request.details == {"amount": 5}
+    await hitl.approve(request.id, reviewer="alice")
+    assert await task is bank
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"type": ""}, "type is empty"),
+        ({"type": 5}, "type must be a text"),
+        ({"description": None}, "description must be a text"),
+        ({"key": ""}, "key is empty"),
+        ({"key": 5}, "key must be a text"),
+        ({"requested_by": 5}, "requested_by must be a text"),
+        ({"ignore": "self"}, "ignore must be names"),
+        ({"ignore": 5}, "ignore must be names"),
+        ({"ignore": [5]}, "ignore must be names"),
+        ({"ignore": ["sesion"]}, "ignore names sesion, but the function takes amount"),
+    ],
+)
+async def test_a_guard_is_checked_where_it_is_written(hitl: Process, wrong, says):
+    """Not at the first call in the night: when the module is loaded."""
+    with pytest.raises(InvalidRequest, match=says):
+
+        @hitl.guard(**({"type": "payment"} | wrong))
+        async def pay(amount: int) -> None: ...
+
+
+async def test_a_key_that_a_function_makes_is_a_text(hitl: Process):
+    """Nothing is asked under None or an empty key."""
+
+    @hitl.guard("payment", key=lambda amount: None)
+    async def pay(amount: int) -> None: ...
+
+    with pytest.raises(InvalidRequest, match="key must be a text"):
+        await pay(1)
+    assert await hitl.list_requests() == []
