@@ -16,7 +16,7 @@ import yaml
 from hitl_vault.core.canonical import check_same_shape, parse_json_object
 from hitl_vault.core.model import Answer, Details, Request, Status
 from hitl_vault.document.inert import action_json
-from hitl_vault.document.outline import Fence
+from hitl_vault.document.outline import Fence, Line
 from hitl_vault.document.reading import Document
 from hitl_vault.document.words import clean, plain_word, read_status, shortened
 from hitl_vault.errors import InvalidRequest
@@ -130,19 +130,25 @@ def _status(document: Document, request: Request) -> tuple[Answer | None, str] |
 
 def _box(document: Document) -> Answer | Unclear | None:
     found = document.outline
+    if found.coded - {box.answer for box in found.boxes}:
+        return Unclear(
+            sentence="The boxes stand inside a code block, so I do not read them; delete the line "
+            "of three backticks or tildes above them that opens it."
+        )
     for box in found.boxes:
         if box.ticked is None:
             return Unclear(
-                sentence=f"The box on line {box.line.number} was changed, so I cannot read "
-                "it; make it as it was, with an x between the brackets to tick it, or write "
-                "approved or rejected in the property status."
+                sentence=f"The box “{_quoted(document, box.line)}” was changed or has words behind "
+                "its mark, so I cannot read it; make it as it was, with an x between the brackets "
+                "to tick it, or write approved or rejected in the property status. What you want "
+                "to say goes in the property reason."
             )
     ticked = [box for box in found.boxes if box.ticked]
     for box in ticked:
         if not box.in_ballot:
             return Unclear(
-                sentence=f"The ticked box on line {box.line.number} does not stand under the "
-                f"heading Decide; {_WRITE}."
+                sentence=f"The ticked box “{_quoted(document, box.line)}” does not stand under "
+                f"the heading Decide; {_WRITE}."
             )
         if sum(1 for other in found.boxes if other.answer is box.answer) > 1:
             return Unclear(
@@ -151,12 +157,16 @@ def _box(document: Document) -> Answer | Unclear | None:
     if len(ticked) > 1:
         return Unclear(sentence="More than one box is ticked; leave the tick in one box only.")
     if found.stray_ticks:
-        line = found.stray_ticks[0].number
         return Unclear(
-            sentence=f"The ticked box on line {line} is not one of mine (the mark at its end is "
-            f"missing or it was added); {_WRITE}."
+            sentence=f"The ticked box “{_quoted(document, found.stray_ticks[0])}” is not one of "
+            f"mine (the mark at its end is missing or it was added); {_WRITE}."
         )
     return ticked[0].answer if ticked else None
+
+
+def _quoted(document: Document, line: Line) -> str:
+    # not its number: the sentence itself moves the line down by one
+    return shortened(document.text[line.start : line.stop].strip(), limit=60)
 
 
 def _agreed(

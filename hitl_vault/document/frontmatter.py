@@ -17,6 +17,8 @@ from frontmatter.default_handlers import BaseHandler
 
 from hitl_vault.core.strict_yaml import YamlProblem, compose_mapping, value_of
 from hitl_vault.document.inert import INVISIBLE
+from hitl_vault.document.outline import CONFLICT, MIXED
+from hitl_vault.document.words import shortened
 from hitl_vault.errors import DocumentError
 
 KEYS = (
@@ -35,9 +37,15 @@ KEYS = (
 )
 """The properties of a document, in their order."""
 
+_TYPED = frozenset({"status", "reviewer", "reason"})
 _OPEN = re.compile(r"---[ \t]*\r?\n")
 _CLOSE = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
 _ODD_LINE_END = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+_MIXED_LINE = re.compile(r"^(?:<{7}|>{7}|\|{7})(?: |\r?$)|^={7}\r?$", re.MULTILINE)
+# what people type and YAML takes for something else: a second colon, or a sign that begins a form
+_NEEDS_QUOTES = re.compile(
+    r"(?P<key>[a-z_0-9]+):[ \t]+(?P<value>[^\s\"'].*?:(?:[ \t].*)?|[-@`%&*!|>{}\[\],?].*?)\s*"
+)
 _PLAIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NOT_A_WORD = frozenset(
     {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}  # some YAML readers' own words
@@ -121,6 +129,8 @@ def parse_front_matter(text: str) -> FrontMatter:
 
 def _bounds(text: str) -> tuple[int, int, int]:
     opened = _OPEN.match(text)
+    if opened is None and text.startswith(CONFLICT):
+        raise DocumentError(MIXED, line=1)
     if opened is None:
         raise DocumentError("the note does not start with its properties (a line `---`)", line=1)
     closed = _CLOSE.search(text, opened.end())
@@ -135,10 +145,28 @@ def _compose(block: str) -> yaml.MappingNode:
     if odd is not None:
         line = block.count("\n", 0, odd.start()) + 2
         raise DocumentError("a line ends with a character that editors do not show", line=line)
+    mixed = _MIXED_LINE.search(block)
+    if mixed is not None:
+        raise DocumentError(MIXED, line=block.count("\n", 0, mixed.start()) + 2)
     try:
         return compose_mapping(block)
     except YamlProblem as error:
-        raise DocumentError(error.problem, line=error.line + 1) from error
+        problem = _explained(block.split("\n")[error.line - 1], error.problem)
+        raise DocumentError(problem, line=error.line + 1) from error
+
+
+def _explained(line: str, problem: str) -> str:
+    """Return what to do about a line that YAML cannot read, where that is known."""
+    if "quoted scalar" in problem:
+        return f"a quote is opened and not closed ({problem})"
+    bare = _NEEDS_QUOTES.fullmatch(line)
+    if bare is None or bare["key"] not in _TYPED:
+        return problem
+    key, value = bare["key"], shortened(bare["value"].replace('"', "'"), limit=80)
+    said = f'put quotes around the text of the property {key}: "{value}"'
+    if key != "status":
+        return said
+    return f"{said}; or write the one word there, and why in the property reason"
 
 
 def _refuse_lookalikes(entries: dict[str, Entry]) -> None:

@@ -91,6 +91,16 @@ def inert_line(text: str, *, limit: int = 200) -> str:
     return line if len(text) <= limit else f"{line}… ⟨{limit:,} of {len(text):,} characters⟩"
 
 
+def readable_line(text: str, *, limit: int = 200) -> str:
+    """Return the text as `inert_line` does, but fit to be read in the raw file too.
+
+    Where that would write an HTML entity, a sign stands that looks alike and does nothing.
+    """
+    line = one_line(text[:limit])
+    line = _LINE_START.sub(_escape_start, _ACTIVE.sub(_look_alike, line))
+    return line if len(text) <= limit else f"{line}…"
+
+
 def action_json(details: Details) -> str:
     """Return the details as indented ASCII JSON whose raw text triggers nothing.
 
@@ -150,6 +160,21 @@ def _escape(match: re.Match[str]) -> str:
     if found in _BACKSLASH:
         return f"\\{found}"
     return _ENTITIES.get(found) or f"&#{ord(found)};"
+
+
+_ALIKE = str.maketrans(
+    "<>[]`^%{}:.&", "\u2039\u203a\uff3b\uff3d'\u02c6\uff05\uff5b\uff5d\uff1a\u2024\uff06"
+)
+_ENTITY = re.compile(r"&#?\w+;")
+
+
+def _look_alike(match: re.Match[str]) -> str:
+    found = match.group()
+    if found in _BACKSLASH:
+        return f"\\{found}"
+    if found == "&" and not _ENTITY.match(match.string, match.start()):
+        return found
+    return found.translate(_ALIKE)
 
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}

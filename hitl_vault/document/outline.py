@@ -33,9 +33,16 @@ _END = re.compile(r"%% hitl:end (?P<id>\S+) %%[ \t]*$")
 _FEEDBACK = re.compile(r"> \[!warning\] .* %% hitl:feedback %%[ \t]*$")
 _ANCHORED = re.compile(r"(?:^|\s)\^(?P<answer>approve|reject|edit)[ \t]*$")
 _BOX = re.compile(r" {0,3}[-*+] \[(?P<mark>[ xX])\] +(?P<label>\S.*?)[ \t]+\^[a-z]+[ \t]*$")
-_TICKED = re.compile(r"\s*(?:>\s*)*(?:[-*+]|\d+[.)])\s+\[[^\]\s]\]")
-_MIXED = "a merge left two versions of this note in it"
-_CONFLICT = ("<<<<<<< ", ">>>>>>> ", "||||||| ")
+_ITEM = r"\s*(?:>\s*)*(?:[-*+]|\d+[.)])\s+"
+_TICKED = re.compile(_ITEM + r"\[[^\]\s]\]")
+# a box with words behind its mark: the mark no longer ends the line
+_FOLLOWED = re.compile(_ITEM + r"\[[^\]]?\].*\s\^(?P<answer>approve|reject|edit)\b")
+MIXED = (
+    "a merge left two versions in it (the lines that begin with <<<<<<< and >>>>>>>); keep one "
+    "version, and delete those lines"
+)
+CONFLICT = ("<<<<<<< ", ">>>>>>> ", "||||||| ")
+"""How the lines begin that a merge leaves around two versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +97,17 @@ class Box:
 
 @dataclass(slots=True, kw_only=True)
 class Outline:
-    """What was found, in the order of the note."""
+    """What was found, in the order of the note.
+
+    `coded` are the answers whose box, as we wrote it, stands in a code block.
+    """
 
     sections: list[Section] = field(default_factory=list)
     fences: list[Fence] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
     stray_ticks: list[Line] = field(default_factory=list)
     feedback: list[Line] = field(default_factory=list)
+    coded: set[Answer] = field(default_factory=set)
     marker: Line | None = None
     marker_id: str = ""
 
@@ -145,17 +156,20 @@ class _Scan:
         plain = text.lstrip(" ")
         if plain.startswith(("```", "~~~")) and self._fence_line(line, text):
             return
-        if self._fence is not None or not plain:
+        if not plain:
+            return
+        if self._fence is not None:
+            if "^" in text:
+                self._coded(text)
             return
         if plain[0] == "#":
             self._heading(line, text)
-        elif plain.startswith(_CONFLICT):
-            raise DocumentError(_MIXED, line=line.number)
+        elif plain.startswith(CONFLICT):
+            raise DocumentError(MIXED, line=line.number)
         elif "%% hitl:" in text and self._own_line(line, text):
             return
-        if "^" in text:
-            self._anchored(line, text)
-        elif "[" in text and self._section == DECIDE and _TICKED.match(text):
+        known = "^" in text and self._anchored(line, text)
+        if not known and "[" in text and self._section == DECIDE and _TICKED.match(text):
             self.outline.stray_ticks.append(line)
         if "%%" in text or "--" in text:
             self._comments(text)
@@ -214,14 +228,21 @@ class _Scan:
             return True
         return False
 
-    def _anchored(self, line: Line, text: str) -> None:
+    def _coded(self, text: str) -> None:
+        anchor, box = _ANCHORED.search(text), _BOX.match(text)
+        if anchor is not None and box is not None and _is_ours(box, Answer(anchor["answer"])):
+            self.outline.coded.add(Answer(anchor["answer"]))
+
+    def _anchored(self, line: Line, text: str) -> bool:
         anchor = _ANCHORED.search(text)
+        if anchor is None and self._section == DECIDE:
+            anchor = _FOLLOWED.match(text)
         if anchor is None:
-            return
+            return False
         answer = Answer(anchor.group("answer"))
         box = _BOX.match(text)
         ticked: bool | None = None
-        if box is not None and " ".join(box.group("label").split()) == LABELS[answer]:
+        if box is not None and _is_ours(box, answer):
             ticked = box.group("mark") != " "
         self.outline.boxes.append(
             Box(
@@ -232,6 +253,7 @@ class _Scan:
                 line=line,
             )
         )
+        return True
 
     def _comments(self, text: str) -> None:
         at = 0
@@ -256,10 +278,14 @@ class _Scan:
             text = self._text[line.start : line.stop]
             if _END.match(text):
                 raise DocumentError("the end marker stands twice", line=line.number)
-            if text.startswith(_CONFLICT):
-                raise DocumentError(_MIXED, line=line.number)
+            if text.startswith(CONFLICT):
+                raise DocumentError(MIXED, line=line.number)
             if _FEEDBACK.match(text):
                 self.outline.feedback.append(line)
+
+
+def _is_ours(box: re.Match[str], answer: Answer) -> bool:
+    return " ".join(box.group("label").split()) == LABELS[answer]
 
 
 def outline(text: str, start: int, line: int) -> Outline:

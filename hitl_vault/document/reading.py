@@ -17,12 +17,15 @@ from hitl_vault.document.outline import CHANGES, DECIDE, WILL_RUN, Fence, Outlin
 from hitl_vault.document.words import clean
 from hitl_vault.errors import DocumentError
 
-MAX_BYTES = 8_000_000
+MAX_BYTES = 4_194_304
 """Larger files are not read: the largest action in JSON, shown twice, is far below."""
 
 MAX_REVIEWER, MAX_REASON = 120, 2_000
 
 _BOM = b"\xef\xbb\xbf"
+UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|-\x00-\x00|\x00-\x00-")
+"""How a note begins that was saved as UTF-16, with a byte order mark or without."""
+
 _MARKER_LINE = re.compile(rb"^%% hitl:end \S+ %%[ \t]*\r?$", re.MULTILINE)
 
 
@@ -147,6 +150,8 @@ def _seen(fence: Fence | None) -> Fence | None:
 def _parse(data: bytes, path: str) -> Document:
     if len(data) > MAX_BYTES:
         raise DocumentError(f"the file is larger than {MAX_BYTES:,} bytes")
+    if UTF16.match(data):
+        raise DocumentError("the file is UTF-16 text; save it as UTF-8")
     bom = data.startswith(_BOM)
     try:
         text = data.removeprefix(_BOM).decode()

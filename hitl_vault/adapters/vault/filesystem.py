@@ -24,13 +24,13 @@ from hitl_vault.adapters.vault.worker import Worker
 from hitl_vault.adapters.watch.names import is_ignored, is_note
 from hitl_vault.core.model import is_valid_id
 from hitl_vault.document.ballot import Folder
+from hitl_vault.document.reading import MAX_BYTES
 from hitl_vault.errors import StorageError
 from hitl_vault.ports import Found, Loaded, Shown, Signature
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _NEW_MODE = 0o644
-MAX_NOTE_BYTES = 4_194_304
 _LITTER_S = 3600.0
 _PREFIX, _SUFFIX = "approval_", ".md"
 
@@ -175,7 +175,7 @@ class FilesystemVault:
             os.close(descriptor)
             return None
         with os.fdopen(descriptor, "rb") as file:
-            data = file.read(MAX_NOTE_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
         signature = _signature(status)
         return Loaded(data=data, signature=_doubted(signature) if _is_fresh(status) else signature)
 
@@ -231,7 +231,7 @@ class FilesystemVault:
                     return None
             else:
                 present = self._load(path)
-                if present is None or present.data != expected or len(expected) > MAX_NOTE_BYTES:
+                if present is None or present.data != expected or len(expected) > MAX_BYTES:
                     return None
             if stat.S_IMODE(status.st_mode) != _NEW_MODE:
                 temporary.chmod(stat.S_IMODE(status.st_mode))

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from hitl_vault.adapters.vault import filesystem
-from hitl_vault.adapters.vault.filesystem import MAX_NOTE_BYTES, FilesystemVault, FolderNames
+from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
+from hitl_vault.document.reading import MAX_BYTES
 from hitl_vault.errors import StorageError
 
 NOTE = "Pending_Approval/approval_a.md"
@@ -109,10 +110,10 @@ async def test_folders_that_are_missing_or_files_are_empty(vault, workspace):
 
 async def test_a_large_file_is_read_to_the_limit_and_never_replaced(vault, workspace):
     """What lies beyond the limit was not read, so it is not ours to drop."""
-    data = b"x" * (MAX_NOTE_BYTES + 100)
+    data = b"x" * (MAX_BYTES + 100)
     (workspace / NOTE).write_bytes(data)
     loaded = await vault.load(NOTE)
-    assert MAX_NOTE_BYTES < len(loaded.data) <= MAX_NOTE_BYTES + 1
+    assert MAX_BYTES < len(loaded.data) <= MAX_BYTES + 1
     assert await vault.replace(NOTE, loaded.data, b"short") is None
     assert (workspace / NOTE).read_bytes() == data
 

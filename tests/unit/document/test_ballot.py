@@ -553,3 +553,47 @@ def test_the_action_block_may_be_laid_out_otherwise():
     text = TEXT.replace(action_json(DETAILS), action_json(other), 1)
     assert CASE.read(tick(text, "approve")).answer is Answer.APPROVE
     assert ID in text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- [x] Approve ^approve ok thanks",
+        "- [x] Approve ^approve NOT",
+        "- [ ] Approve ^approve yes",
+        "- [x] Approve ^approve, Alice",
+    ],
+)
+def test_words_behind_a_boxs_mark_are_unclear(line):
+    """Words behind the mark may be thanks or a condition: it waits, and says where words go."""
+    reading = CASE.read(TEXT.replace("- [ ] Approve ^approve", line))
+    assert isinstance(reading, Unclear)
+    assert line in reading.sentence
+    assert "property reason" in reading.sentence
+
+
+@pytest.mark.parametrize("ticked", [True, False])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("- [ ] Approve ^approve", "```\n- [ ] Approve ^approve"),
+        ("## Decide", "~~~\n## Decide"),
+        ("## Decide", "```text\n## Decide"),
+    ],
+)
+def test_boxes_in_a_code_block_are_told_of(old, new, ticked):
+    """A code block opened above the boxes hides them; nobody is left wondering why."""
+    text = ask(answers=tuple(Answer)).text.replace("### Changes", "~~~\n```\n### Changes")
+    text = text.replace(old, new) if new[0] == "~" else text.replace("~~~\n", "").replace(old, new)
+    if ticked:
+        text = tick(text, "approve")
+    reading = ask(answers=tuple(Answer)).read(text)
+    assert isinstance(reading, Unclear)
+    assert "code block" in reading.sentence
+
+
+def test_a_box_shown_as_an_example_in_code_changes_nothing():
+    """Code is never read while the real boxes stand where they belong."""
+    text = TEXT.replace("## Decide\n", "## Decide\n\n```\n- [x] Reject ^reject\n```\n")
+    assert CASE.read(text) == Untouched()
+    assert CASE.read(tick(text, "approve")).answer is Answer.APPROVE

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from document_samples import ask, put
 
 from hitl_vault.document.feedback import with_feedback
+from hitl_vault.document.reading import MAX_BYTES
 
 CASE = ask()
 LINE = "> [!warning] I read “yes”. %% hitl:feedback %%"
@@ -69,8 +72,12 @@ def test_elsewhere_it_is_the_last_line(note, said):
 
 
 def test_bytes_that_are_no_text_stay():
-    """Broken characters stay as they are; UTF-16 is left alone."""
+    """Broken characters stay as they are; half of UTF-16, and a giant, are left alone."""
     assert with_feedback(b"\xff\xfex", "a") == b"\xff\xfex"
+    giant = CASE.note + b"x" * MAX_BYTES
+    assert with_feedback(giant, "a") == giant
+    unmarked = CASE.text.encode("utf-16-le")
+    assert with_feedback(unmarked, "a") == unmarked
     assert with_feedback(b"a\xffb\n", "a").startswith(b"a\xffb\n>")
 
 
@@ -87,3 +94,30 @@ def test_copies_of_the_line_are_taken_away():
     """If a merge doubled the line, one is left."""
     said = with_feedback(CASE.note, "I read “yes”.").decode().replace(LINE, f"{LINE}\n{LINE}")
     assert with_feedback(said.encode(), "Other.").count(b"hitl:feedback") == 1
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_a_note_saved_as_utf_16_gets_the_line_as_utf_16(codec):
+    """What an editor saved in another encoding can still be answered in it."""
+    note = ("\ufeff" + CASE.text).encode(codec)
+    said = with_feedback(note, "I read “yes”.")
+    assert f"## Decide\n{LINE}\n" in said.decode(codec)
+    assert with_feedback(said, "I read “yes”.") == said
+    assert with_feedback(said, "") == note
+
+
+def test_it_never_stands_inside_a_code_block():
+    """A block that swallowed the heading has the line above it, where it shows."""
+    note = CASE.text.replace("## Decide", "~~~\n## Decide").encode()
+    assert f"\n{LINE}\n~~~\n## Decide\n" in with_feedback(note, "I read “yes”.").decode()
+
+
+def test_the_line_reads_well_in_the_raw_file_too():
+    """No HTML entity stands in the sentence; signs that look alike do nothing."""
+    said = with_feedback(
+        CASE.note, "I read “<b>[x]</b> & `a` &lt; %% ^approve {{y}} a::b”"
+    ).decode()
+    line = next(line for line in said.split("\n") if "hitl:feedback" in line)
+    assert not re.search(r"&#?\w+;", line)
+    assert "\u2039b\u203a\uff3bx\uff3d\u2039/b\u203a & 'a' \uff06lt;" in line
+    assert not set("<[`^{") & set(line.removeprefix("> [!warning] "))

@@ -187,3 +187,40 @@ def test_python_frontmatter_reads_our_notes_with_the_handler():
         library.loads("---\nstatus: approved\nno end", handler=StrictHandler())
     with pytest.raises(DocumentError):
         library.loads("---\nstatus: a\nstatus: b\n---\n", handler=StrictHandler())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "status: declined: too expensive",
+            'property status: "declined: too expensive"; or write the one word there, and why in',
+        ),
+        ("reason: no: too dear", 'quotes around the text of the property reason: "no: too dear"'),
+        ("reason: @bob says no", '"@bob says no"'),
+        ("reason: *really* no", '"*really* no"'),
+        ("reason: [1] is wrong", '"[1] is wrong"'),
+        ('reason: see "a": b', "\"see 'a': b\""),
+        ('reason: "no', "a quote is opened and not closed"),
+    ],
+)
+def test_a_text_that_yaml_takes_for_something_else_needs_quotes(line, said):
+    """What people type freely gets told what to type instead, not what YAML calls it."""
+    with pytest.raises(DocumentError) as caught:
+        parse_front_matter(f"---\nid: a\n{line}\n---\n")
+    assert said in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\nid: a\n<<<<<<< HEAD\nstatus: approved\n=======\nstatus: rejected\n>>>>>>> b\n---\n",
+        "---\nid: a\nstatus: approved\n=======\nstatus: rejected\n---\n",
+        "---\r\nid: a\r\n<<<<<<<\r\nstatus: approved\r\n---\r\n",
+        "<<<<<<< HEAD\n---\nid: a\n---\n=======\n",
+    ],
+)
+def test_a_merge_left_in_the_properties_is_called_one(text):
+    """Two versions in the properties are told of as that, not as broken YAML."""
+    with pytest.raises(DocumentError, match="a merge left two versions"):
+        parse_front_matter(text)
