@@ -77,8 +77,13 @@ def assemble(
     return Parts(
         ledger=open_ledger(root, clock),
         vault=FilesystemVault(root, names, index),
-        watcher=SupervisedWatcher(root, mode=settings.watch),  # type: ignore[arg-type]
+        watcher=SupervisedWatcher(
+            root,
+            mode=settings.watch,  # type: ignore[arg-type]
+            also=frozenset({settings.policy}),
+        ),
         watching=watching,
+        policy_path=settings.policy,
         policy=FilePolicy(root / settings.policy, kept=state / "policy.last-good"),
         presence=LockfilePresence(state / "run"),
         clock=clock,

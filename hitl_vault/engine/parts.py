@@ -35,6 +35,7 @@ class Standing(TypedDict):
 class Parts:
     """The ports of one vault.
 
+    `policy_path` is where the policy lies, relative to the vault, with `/`.
     `watching` false: the engine reads no notes and runs no timers, and watches only while somebody
     waits, for commits of other processes.
     """
@@ -49,6 +50,7 @@ class Parts:
     renderer: Renderer
     token: Callable[[], str]
     executor: str
+    policy_path: str = "Policy.md"
     options: Options = Options()
     people: Callable[[], People] = People
     absolute: Callable[[str], str] = str

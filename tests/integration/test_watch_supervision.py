@@ -364,3 +364,38 @@ def test_watchdog_is_imported_when_watching_begins() -> None:
     imports = "".join(f"import hitl_vault.adapters.watch.{module}\n" for module in modules)
     check = "import sys\nassert 'watchdog' not in sys.modules"
     subprocess.run([sys.executable, "-c", imports + check], check=True)
+
+
+async def test_a_path_besides_the_notes_is_hinted_at(vault: Path) -> None:
+    """A policy in a sub-folder that is no Markdown note gives a hint of its own."""
+    (vault / "rules").mkdir()
+    async with watching(vault, also=frozenset({"rules/team.yaml"})) as (_, seen):
+        (vault / "rules/other.yaml").write_text("default: ask")
+        (vault / "rules/team.yaml").write_text("default: ask")
+        await seen.until(lambda: "rules/team.yaml" in seen.paths)
+        assert "rules/other.yaml" not in seen.paths
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify")
+async def test_an_event_read_while_the_watch_ends_is_no_error(
+    vault: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing says nothing; the same complaint of another user of watchdog is still heard."""
+    observer = FolderObserver(vault, Gathering(asyncio.get_running_loop(), lambda _: None))
+    (emitter,) = observer._observer.emitters
+    reader, late = emitter._inotify, threading.Event()
+
+    def read_event(*_args, **_more):
+        late.set()
+        while emitter._inotify is not None:
+            threading.Event().wait(0.001)
+        return object()
+
+    monkeypatch.setattr(reader, "read_event", read_event)
+    (vault / REQ).write_text("approved")  # wakes the reader, whose next read is ours
+    assert await asyncio.to_thread(late.wait, 30)
+    await asyncio.to_thread(observer.stop)
+    assert not emitter.is_alive()
+    assert not caplog.records
+    emitter.queue_events(0)
+    assert "inactive" in caplog.text

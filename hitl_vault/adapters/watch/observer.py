@@ -53,6 +53,10 @@ _PAIRING = (
     ("watchdog.observers.inotify_move_event_grouper", "InotifyMoveEventGrouper"),  # 7
     ("watchdog.observers.inotify_buffer", "InotifyBuffer"),  # 6
 )
+# While a watch ends, its emitter may still hold one event it has just read; watchdog 7 logs an
+# error for that, and no order of stopping prevents it: ending the reading is what wakes the reader.
+_READER_LOGGER = "watchdog.observers.inotify"
+_LATE_READ = "called when the thread is inactive"
 _OVERFLOW_LOGGER = "watchdog.observers.inotify_c"
 # watchdog 7 warns, at length, that it has met a folder twice whenever folders are made or moved
 # quickly. Where warnings are errors that ends its reading thread.
@@ -64,6 +68,8 @@ _setting_delay = threading.Lock()
 class FolderObserver:
     """A watch that began when this was made; its hints go to `gathering`.
 
+    Hinted at are notes, and the paths in `also`.
+
     Raises:
         OSError: The folder is not there, or the system grants no (more) watches.
 
@@ -71,7 +77,9 @@ class FolderObserver:
         Runs on: any thread. `stop` is idempotent and returns when the threads have ended.
     """
 
-    def __init__(self, root: Path, gathering: Gathering) -> None:
+    def __init__(
+        self, root: Path, gathering: Gathering, also: frozenset[str] = frozenset()
+    ) -> None:
         self._root = root
         self._identity = _identity(root)
         # watchdog does not follow a symbolic link even where it is the root itself.
@@ -83,16 +91,22 @@ class FolderObserver:
             raise OSError("file events are not supported on this system")
         try:
             self._observer.schedule(
-                _Handler(resolved, gathering), resolved, recursive=True, event_filter=_EVENTS
+                _Handler(resolved, gathering, also),
+                resolved,
+                recursive=True,
+                event_filter=_EVENTS,
             )
             with _brief_pairing():
                 self._observer.start()
         except BaseException:
             self._threads = self._parts()
+            self._farewell = _Farewell(self._threads)
             self.stop()
             raise
-        logging.getLogger(_OVERFLOW_LOGGER).addFilter(self._overflow)
         self._threads = self._parts()
+        self._farewell = _Farewell(self._threads)
+        logging.getLogger(_OVERFLOW_LOGGER).addFilter(self._overflow)
+        logging.getLogger(_READER_LOGGER).addFilter(self._farewell)
 
     def trouble(self) -> str | None:
         """Say why events of the folder no longer arrive, None if they should."""
@@ -117,6 +131,7 @@ class FolderObserver:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(_JOIN_S)
+        logging.getLogger(_READER_LOGGER).removeFilter(self._farewell)
 
     def _parts(self) -> list[threading.Thread]:
         """Return every thread of the watch; the reader's is reachable by private names only."""
@@ -133,9 +148,9 @@ class FolderObserver:
 class _Handler(FileSystemEventHandler):
     """Runs in watchdog's thread, so it only translates paths and never raises."""
 
-    def __init__(self, root: str, gathering: Gathering) -> None:
+    def __init__(self, root: str, gathering: Gathering, also: frozenset[str]) -> None:
         self._prefix = os.path.join(root, "")  # noqa: PTH118 -- pathlib drops the final separator
-        self._gathering = gathering
+        self._gathering, self._also = gathering, also
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """Turn one event into hints; its kind does not matter."""
@@ -160,7 +175,7 @@ class _Handler(FileSystemEventHandler):
             # Files moved in or out with their folder have no event of their own.
             if is_visible(inner):
                 self._gathering.add(all=True)
-        elif is_note(inner):
+        elif is_note(inner) or inner in self._also:
             self._gathering.add((inner,))
 
 
@@ -179,6 +194,17 @@ class _OverflowEar(logging.Filter):
         if "overflow" in str(record.msg):
             self._gathering.add(all=True, ledger=True)
         return True
+
+
+class _Farewell(logging.Filter):
+    """Drops the one complaint of our own threads about an event read while they were ended."""
+
+    def __init__(self, threads: list[threading.Thread]) -> None:
+        super().__init__()
+        self._idents = {thread.ident for thread in threads}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.thread not in self._idents or _LATE_READ not in str(record.msg)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ exactly like one that nobody touches: so it is tested, and looked after.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import secrets
@@ -44,6 +45,7 @@ class SupervisedWatcher:
         mode: `auto` tests whether events arrive and polls while they do not.
         poll_s: Time between two hints to look at everything, when polling.
         self_test_s: How long the event of the self-test's file may take.
+        also: Paths to hint at besides those of notes, relative to the vault, with `/`.
         check_s: Time between two looks at whether events still arrive.
         open_observer: Begins a watch by events, or raises OSError; for tests.
 
@@ -61,6 +63,7 @@ class SupervisedWatcher:
         poll_s: float = 1.0,
         self_test_s: float = 1.0,
         check_s: float = 1.0,
+        also: frozenset[str] = frozenset(),
         open_observer: Callable[[Path, Gathering], Observing] | None = None,
     ) -> None:
         self._root = root
@@ -68,7 +71,7 @@ class SupervisedWatcher:
         self._poll_s = poll_s
         self._self_test_s = self_test_s
         self._check_s = check_s
-        self._open_observer = open_observer or _open_observer
+        self._open_observer = open_observer or functools.partial(_open_observer, also)
         self._gathering: Gathering | None = None
         self._polling: Polling | None = None
         self._task: asyncio.Task[None] | None = None
@@ -212,10 +215,10 @@ class SupervisedWatcher:
                 self._observing = None
 
 
-def _open_observer(root: Path, gathering: Gathering) -> Observing:
+def _open_observer(also: frozenset[str], root: Path, gathering: Gathering) -> Observing:
     from hitl_vault.adapters.watch.observer import FolderObserver
 
-    return FolderObserver(root, gathering)
+    return FolderObserver(root, gathering, also)
 
 
 def _leave_probe(root: Path) -> str:
