@@ -200,10 +200,14 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A note in one of the vault's folders. `path` is relative to the vault, with `/`."""
+    """A note in one of the vault's folders. `path` is relative to the vault, with `/`.
+
+    `odd` says what has a note's name and is no file: "a link", "a folder"; "" for a note.
+    """
 
     path: str
     signature: Signature
+    odd: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +265,7 @@ class VaultFolder(Protocol):
     async def scan(self) -> list[Found]:
         """Return every Markdown note in the folders that wait for answers, ignored names left out.
 
+        What has exactly a document's name and is no file is returned too, as `odd`.
         The Done folder is not scanned: nothing in it is a ballot.
         """
         ...

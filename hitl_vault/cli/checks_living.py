@@ -29,12 +29,7 @@ async def living(root: Path, settings: Settings) -> list[Check]:
             await hitl.read_notes()
             found = [await _watching(root, settings), *await _requests(hitl)]
             found += [
-                Check(
-                    Mark.LOOK,
-                    "note",
-                    f"{notice.path} {notice.text}",
-                    "look whether anybody's answer is in it, then delete it",
-                )
+                Check(Mark.LOOK, "note", f"{notice.path} {notice.text}", notice.advice)
                 for notice in hitl.notices()
             ]
     except HitlVaultError as error:

@@ -39,6 +39,11 @@ def with_feedback(data: bytes, sentence: str) -> bytes:
     return _with_line(text, sentence).encode("utf-8", "surrogateescape")
 
 
+def takes_feedback(data: bytes) -> bool:
+    """Return True if a sentence can be put into this note."""
+    return with_feedback(data, "x") != with_feedback(data, "")
+
+
 def _in_utf16(data: bytes, sentence: str) -> bytes:
     codec = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(data[:2])
     if codec is None:

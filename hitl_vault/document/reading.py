@@ -126,6 +126,16 @@ def parse_document(data: bytes, *, path: str = "") -> Document:
         raise DocumentError(error.problem, path=path, line=error.line) from error
 
 
+def id_within(data: bytes) -> str:
+    """Return the id that the properties of a file name, whatever else it is; "" for none."""
+    try:
+        front = parse_front_matter(data.removeprefix(_BOM).decode("utf-8", "replace"))
+    except DocumentError:
+        return ""
+    id_ = text_of(front.entries.get("id")) or ""
+    return id_ if is_valid_id(id_) else ""
+
+
 def looks_torn(data: bytes, written: bytes | None = None) -> bool:
     """Return True for what a crash or a save in progress leaves of one of our notes.
 

@@ -12,6 +12,7 @@ from hitl_vault.core import commands as c
 from hitl_vault.core import voting
 from hitl_vault.core.model import Answer, Assurance, Request, Status
 from hitl_vault.document.ballot import Answered, Folder, Unclear, Untouched, read_ballot
+from hitl_vault.document.feedback import takes_feedback
 from hitl_vault.document.reading import Document, looks_torn, parse_document
 from hitl_vault.engine.display import Display, holds_words, standing
 from hitl_vault.engine.edits import propose
@@ -20,14 +21,25 @@ from hitl_vault.engine.policies import Policies
 from hitl_vault.errors import DocumentError, InvalidRequest
 from hitl_vault.ports import Kept, Loaded, Receipt
 
+_ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
 _AGAIN_S = 0.2  # how soon a half-written note is read again
 
 
 class Answers:
-    """Reads ballots and hands them in."""
+    """Reads ballots and hands them in.
 
-    def __init__(self, parts: Parts, display: Display, policies: Policies) -> None:
+    `report` is told, with the path and the note as read, what cannot be said in a note itself.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        display: Display,
+        policies: Policies,
+        report: Callable[[str, Loaded, str], None],
+    ) -> None:
         self._parts, self._display, self._policies = parts, display, policies
+        self._report = report
 
     async def look(
         self,
@@ -77,8 +89,11 @@ class Answers:
         error: DocumentError,
         age_s: Callable[[], float],
     ) -> float | None:
+        if request.status is Status.PENDING and not takes_feedback(loaded.data):
+            self._report(path, loaded, f"cannot be read, so nothing is decided: {error.problem}")
+            return None
         options = self._parts.options
-        ends = f"hitl:end {request.id}".encode() in loaded.data
+        ends = any(f"hitl:end {request.id}".encode(code) in loaded.data for code in _ENCODINGS)
         patience = options.settle_s if ends else options.unreadable_after_s
         fresh = await self._fresh(request)
         torn = looks_torn(loaded.data, fresh)
@@ -92,9 +107,10 @@ class Answers:
         if request.status is not Status.PENDING:
             self._display.seen(request.id, path, loaded.signature)
             return None
+        near = f"near line {error.line}: " if error.line > 1 else ""
         sentence = (
-            f"Not decided: this note cannot be read ({error.problem}). Undo the change, or delete "
-            "the note and a fresh one is written."
+            f"Not decided: this note cannot be read ({near}{error.problem}). Undo the change, or "
+            "delete the note and a fresh one is written."
         )
         await self._display.tell(request, path, loaded, sentence)
         return None

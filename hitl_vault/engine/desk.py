@@ -20,22 +20,27 @@ from hitl_vault.engine.answers import Answers
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.strangers import Strangers, copy_of
 from hitl_vault.errors import HitlVaultError
-from hitl_vault.ports import Found, Hints, Loaded
+from hitl_vault.ports import Found, Hints, Loaded, Signature
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 64
-_NEWCOMER_S = 10.0
 _BALLOTS = frozenset({Folder.PENDING, Folder.APPROVED, Folder.REJECTED})
+_DELETE = "look whether anybody's answer is in it, then delete it"
 _UNKNOWN = "looks like a document, but the ledger knows no such request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something in the folders that a person should know: a copy, a stranger, a second note."""
+    """Something in the folders that a person should know: a copy, a stranger, a second note.
+
+    `advice` is what to do, "" where `text` says it.
+    """
 
     path: str
     text: str
+    advice: str = ""
 
 
 class Desk:
@@ -44,7 +49,8 @@ class Desk:
     def __init__(self, parts: Parts, display: Display, policies: Policies) -> None:
         self._parts, self._vault, self._clock = parts, parts.vault, parts.clock
         self._display, self._policies = display, policies
-        self._answers = Answers(parts, display, policies)
+        self._answers = Answers(parts, display, policies, self._report)
+        self._strangers = Strangers(parts, display)
         self._hinted: set[str] = set()
         self._due: dict[str, float] = {}
         self._next_scan = 0.0
@@ -52,7 +58,7 @@ class Desk:
         self._wake = asyncio.Event()
         self._missing: dict[str, float] = {}
         self._unsettled: dict[str, tuple[bytes, float]] = {}
-        self._strangers: dict[str, tuple[Found, float]] = {}
+        self._unheard: dict[str, Signature] = {}
         self.notices: dict[str, Notice] = {}
 
     # hints
@@ -64,7 +70,7 @@ class Desk:
         if hints.all:
             self._next_scan = 0.0
         for path in hints.paths:
-            if path == self._parts.policy.name:
+            if path == self._parts.policy_path:
                 self._policy_due = 0.0
                 self._wake.set()
             elif self._vault.folder_of(path) is not Folder.OTHER:
@@ -147,8 +153,12 @@ class Desk:
         alike: defaultdict[str, list[tuple[str, Found]]] = defaultdict(list)
         for item in found:
             id = self._vault.request_id(item.path)
-            if id is None:
-                self._stranger(item)
+            if item.odd:
+                self._notice(item.path, _odd(item.odd))
+            elif id is None:
+                said = await self._strangers.look(item)
+                if said:
+                    self._notice(item.path, said, _DELETE)
             else:
                 present.add(id)
                 alike[id.casefold()].append((id, item))
@@ -175,35 +185,23 @@ class Desk:
             first = first or await self._vault.find(request.id) or next(iter(paths), "")
             for path in paths:
                 if path != first:
-                    self._notice(path, _second(request.id, first))
+                    self._notice(path, _second(request.id, first), _DELETE)
 
     def _forget_gone(self, present: set[str]) -> None:
-        memories: tuple[dict[str, Any], ...] = (self.notices, self._strangers, self._unsettled)
+        self._strangers.forget_all_but(present)
+        memories: tuple[dict[str, Any], ...] = (self.notices, self._unheard, self._unsettled)
         for memory in memories:
             for path in [path for path in memory if path not in present]:
                 del memory[path]
 
-    def _stranger(self, item: Found) -> None:
-        """Report, once, a file that names a request but is not its note: it decides nothing."""
-        now = self._clock.monotonic()
-        known, since = self._strangers.get(item.path, (None, now))
-        if known != item:
-            self._strangers[item.path] = (item, since := now)
-        elif now - since > _NEWCOMER_S or item.path in self.notices:
-            return
-        # a copy may be seen before what another process asked is known here: look a few times
-        copied = self._copied(item.path)
-        if copied is not None:
-            self._notice(item.path, _copy(copied))
+    def _report(self, path: str, loaded: Loaded, text: str) -> None:
+        """Tell of a note what cannot be said in it; it is not read again until it changes."""
+        self._unheard[path] = loaded.signature
+        self._notice(path, text)
 
-    def _copied(self, path: str) -> str | None:
-        """Return the longest id of a request that the name of this other file holds."""
-        name = path.rpartition("/")[2]
-        return max((id for id in self._display.known_ids() if id in name), key=len, default=None)
-
-    def _notice(self, path: str, text: str) -> bool:
+    def _notice(self, path: str, text: str, advice: str = "") -> bool:
         """Tell, once; return True if it was news."""
-        notice = Notice(path=path, text=text)
+        notice = Notice(path=path, text=text, advice=advice)
         if self.notices.get(path) == notice:
             return False
         self.notices[path] = notice
@@ -222,6 +220,18 @@ class Desk:
                 # an absent file is never an answer: the person gets a new ballot
                 if await self._display.create_again(id):
                     _log.warning("the note of %s was missing and is written again", id)
+                    await self._point_from(id)
+
+    async def _point_from(self, id: str) -> None:
+        """Say in a note written again where the one that was missing may be."""
+        elsewhere, path = self._strangers.about(id), self._vault.path_for(id)
+        request, present = await self._parts.ledger.get(id), await self._vault.load(path)
+        if elsewhere and request is not None and present is not None:
+            sentence = (
+                f"Not decided: {elsewhere} holds this note under another name, and what is in it "
+                "is not read. Answer here, and delete that one."
+            )
+            await self._display.tell(request, path, present, sentence)
 
     # one note
 
@@ -236,7 +246,7 @@ class Desk:
 
     async def _look_closely(self, path: str) -> None:
         id = self._vault.request_id(path)
-        if id is None or self._vault.folder_of(path) not in _BALLOTS:
+        if id is None or self._vault.folder_of(path) not in _BALLOTS or self._is_unheard(path, id):
             return
         loaded = await self._vault.load(path)
         if loaded is None:
@@ -249,11 +259,11 @@ class Desk:
         request = await self._parts.ledger.get(id)
         if request is None:
             if path not in self.notices:
-                copied = self._copied(path)
-                self._notice(path, _UNKNOWN if copied is None else _copy(copied))
+                copied = self._strangers.named_in(path)
+                self._notice(path, _UNKNOWN if copied is None else copy_of(copied), _DELETE)
             return
         if request.id != id:  # the ledger takes ids in any case, a note only its own
-            self._notice(path, _copy(request.id))
+            self._notice(path, copy_of(request.id), _DELETE)
             return
         first = await self._vault.find(id) if known is None else known.path
         if first is not None and first != path and await self._vault.load(first):
@@ -264,7 +274,16 @@ class Desk:
             await self._two_notes(request, path, other)
             return
         await self._judge(request, path, loaded)
-        self.notices.pop(path, None)
+        if path not in self._unheard:
+            self.notices.pop(path, None)
+
+    def _is_unheard(self, path: str, id: str) -> bool:
+        """True while a waiting note is as it was when what is wrong with it was reported."""
+        unheard = self._unheard.pop(path, None)
+        if unheard and id in self._display.waiting and self._vault.is_unchanged(path, unheard):
+            self._unheard[path] = unheard
+            return True
+        return False
 
     async def _other_note(self, id: str, path: str) -> str | None:
         """Return a second note of this request that was noticed and is still there."""
@@ -276,7 +295,7 @@ class Desk:
         return None
 
     async def _two_notes(self, request: Request, first: str, second: str) -> None:
-        self._notice(second, _second(request.id, first))
+        self._notice(second, _second(request.id, first), _DELETE)
         if request.status is not Status.PENDING:
             return
         present = await self._vault.load(first)
@@ -323,5 +342,8 @@ def _second(id: str, first: str) -> str:
     return f"is a second note of {id}, beside {first}; neither is read"
 
 
-def _copy(id: str) -> str:
-    return f"is a copy of the note of {id}; it is not read as an answer"
+def _odd(what: str) -> str:
+    return (
+        f"is {what}, not a note: nothing is read from it, written to it or followed; take it away, "
+        "and the note is written again"
+    )

@@ -109,7 +109,7 @@ class FilesystemVault:
             if _is_note(self._root / folder / name):
                 return f"{folder}/{name}"
         for found in self._scan():
-            if found.path.endswith(f"/{name}"):
+            if found.path.endswith(f"/{name}") and not found.odd:
                 return found.path
         for path in sorted((self._root / self._names.done).glob(f"*/{name}")):
             if _is_note(path):
@@ -129,12 +129,13 @@ class FilesystemVault:
                     continue
                 # a file may vanish between listing and stat: the next scan sees it
                 try:
+                    odd = _odd(entry)
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(Path(entry.path))
-                    elif is_note(entry.name) and entry.is_file(follow_symlinks=False):
+                    if self.request_id(entry.name) if odd else is_note(entry.name):
                         signature = _signature(entry.stat(follow_symlinks=False))
                         path = os.path.relpath(entry.path, self._root).replace(os.sep, "/")
-                        yield Found(path=path, signature=signature)
+                        yield Found(path=path, signature=signature, odd=odd)
                 except OSError as error:
                     self._passed_over(entry.path, error)
 
@@ -288,6 +289,15 @@ def _is_note(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _odd(entry: os.DirEntry[str]) -> str:
+    """Say what stands there if it is no file, "" for a file."""
+    if entry.is_symlink():
+        return "a link"
+    if entry.is_dir(follow_symlinks=False):
+        return "a folder"
+    return "" if entry.is_file(follow_symlinks=False) else "a pipe or a device"
 
 
 def _tidy(entry: os.DirEntry[str]) -> None:

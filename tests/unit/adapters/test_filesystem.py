@@ -44,7 +44,7 @@ async def paths(vault):
 
 
 async def test_links_pipes_sockets_and_folders_are_no_notes(vault, workspace):
-    """None of them is loaded, followed, found, scanned or waited for."""
+    """None of them is loaded, followed, found or waited for; a scan says what they are."""
     pending = workspace / "Pending_Approval"
     secret = workspace / "secret.md"
     secret.write_text("status: approved")
@@ -63,7 +63,12 @@ async def test_links_pipes_sockets_and_folders_are_no_notes(vault, workspace):
                 assert await vault.load(f"Pending_Approval/approval_{id}.md") is None, id
             assert await vault.find(id) is None, id
         assert await vault.load("Pending_Approval/approval_link.md/x.md") is None
-        assert await paths(vault) == []
+        odd = {found.path.split("_")[-1]: found.odd for found in await vault.scan()}
+        assert odd == {
+            **dict.fromkeys(("link.md", "dangling.md", "loop.md"), "a link"),
+            **dict.fromkeys(("pipe.md", "socket.md"), "a pipe or a device"),
+            "folder.md": "a folder",
+        }
 
 
 async def test_refusing_what_is_no_note_leaves_nothing_open(vault, workspace):

@@ -167,6 +167,7 @@ class Office:
         self.ledger = FailingLedger(self.clock)
         self.vault = MemoryVault()
         self.policy = MemoryPolicy(policy, kept)
+        self.policy_path = self.policy.name
         self.options = Options(**options)
         self.dead: set[str] = set()
         self.people = People(
@@ -188,6 +189,7 @@ class Office:
             watcher=MemoryWatcher(),
             watching=watching,
             policy=self.policy,
+            policy_path=self.policy_path,
             presence=MemoryPresence(name, self.dead),
             clock=self.clock,
             renderer=self._renderer,

@@ -5,7 +5,7 @@ from engine_kit import EDITABLE, Office, Process, box, reason, reviewer, sentenc
 
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Request, Status
-from hitl_vault.ports import Hints
+from hitl_vault.ports import Found, Hints, Signature
 
 DECIDED = [Kind.REQUESTED, Kind.VOTED, Kind.APPROVED]
 
@@ -580,7 +580,8 @@ async def test_the_desk_forgets_what_is_gone(office: Office, hitl: Process, aske
     await hitl.rounds(6)
     desk = hitl.desk
     kept = [desk._hinted, desk._due, desk._missing, desk._unsettled, desk._strangers, desk.notices]
-    assert [len(memory) for memory in kept] == [0] * 6
+    kept.append(desk._unheard)
+    assert [len(memory) for memory in kept] == [0] * 7
     assert not hitl.display._shown
     assert not hitl.display._locks
 
@@ -638,3 +639,150 @@ async def test_a_missing_note_whose_name_is_taken_is_told_of(
     await hitl.rounds(60)
     told = [record for record in caplog.records if "not a note" in record.getMessage()]
     assert len(told) == 1
+
+
+UNREADABLE = {
+    "utf-16": lambda text: ("\ufeff" + text).encode("utf-16-le"),
+    "merge": lambda text: text.replace(
+        "status: pending", "<<<<<<< HEAD\nstatus: approved\n=======\nstatus: rejected\n>>>>>>> b"
+    ).encode(),
+    "fence": lambda text: text.replace("## Decide\n", "## Decide\n\n```\n").encode(),
+    "colon": lambda text: text.replace("pending", "declined: too expensive", 1).encode(),
+}
+SAID = {
+    "utf-16": "save it as UTF-8",
+    "merge": "near line 4: a merge left two versions",
+    "fence": "a code block is not closed",
+    "colon": 'property status: "declined: too expensive"',
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+async def test_what_makes_a_note_unreadable_is_said_in_it(
+    office: Office, hitl: Process, asked: Request, kind: str
+):
+    """Nothing is decided, and the sentence in the note says what is wrong with it."""
+    path = office.path(asked)
+    data = UNREADABLE[kind](office.note(asked).replace("- [ ] Approve ^", "- [x] Approve ^"))
+    office.vault.write(path, data)
+    await hitl.look(path)
+    await hitl.rounds(2)
+    assert (await hitl.get(asked.id)).status is Status.PENDING
+    note = office.vault.files[path].data.decode("utf-16" if kind == "utf-16" else "utf-8")
+    assert SAID[kind] in sentence(note)
+    assert office.vault.engine_writes.count(path) == 2
+
+
+async def test_words_behind_the_mark_get_a_sentence(office: Office, hitl: Process, asked: Request):
+    """A tick with words behind its mark waits, and the person is told where words go."""
+    await hitl.look(office.edit(asked, ("Approve ^approve", "Approve ^approve ok thanks")))
+    assert (await hitl.get(asked.id)).status is Status.PENDING
+    assert "ok thanks" in sentence(office.note(asked))
+
+
+@pytest.mark.parametrize("kind", ["giant", "utf-16 without a mark"])
+async def test_a_note_that_can_hold_no_sentence_is_reported(
+    office: Office, hitl: Process, asked: Request, kind: str
+):
+    """What cannot be answered in the note is a notice; it is read once, and left alone."""
+    path, text = office.path(asked), office.note(asked)
+    data = text.encode("utf-16-le") if kind != "giant" else text.encode() + b"x" * 5_000_000
+    office.vault.write(path, data)
+    await hitl.rounds(6)
+    (notice,) = hitl.notices()
+    assert notice.path == path
+    assert "nothing is decided" in notice.text
+    assert office.vault.files[path].data == data
+    loads = count_loads(office, path)
+    await hitl.rounds(20)
+    assert loads == []
+    office.vault.write(path, text.replace("- [ ] Reject ^", "- [x] Reject ^"))
+    await hitl.rounds(4)
+    assert (await hitl.get(asked.id)).status is Status.REJECTED
+    assert hitl.notices() == []
+
+
+def count_loads(office: Office, wanted: str) -> list[str]:
+    """Return a list that grows with every load of this path."""
+    loads, load = [], office.vault.load
+
+    async def counted(path: str):
+        loads.extend([path] if path == wanted else [])
+        return await load(path)
+
+    office.vault.load = counted  # type: ignore[method-assign]
+    return loads
+
+
+@pytest.mark.parametrize("odd", ["a link", "a folder", "a pipe or a device"])
+async def test_something_else_in_a_notes_place_is_reported(
+    office: Office, hitl: Process, asked: Request, odd: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A link or folder under a note's name is told of, and once it is gone the note comes back."""
+    path, text = office.path(asked), office.note(asked)
+    office.vault.remove(path)
+
+    async def scan():
+        return [Found(path=path, signature=SIGNATURE, odd=odd)]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(office.vault, "scan", scan)
+        await hitl.rounds(1)
+        assert [(notice.path, odd in notice.text) for notice in hitl.notices()] == [(path, True)]
+    await hitl.rounds(12)
+    assert office.note(asked) == text
+    assert hitl.notices() == []
+
+
+SIGNATURE = Signature(device=1, inode=1, size=1, mtime_ns=1, ctime_ns=1)
+
+
+@pytest.mark.parametrize("folder", ["Pending_Approval", "Approved", "Rejected"])
+async def test_a_renamed_note_is_reported_and_is_no_ballot(
+    office: Office, hitl: Process, asked: Request, folder: str
+):
+    """A note whose name lost the id is told of, with what to do, in the log and the new note."""
+    text = office.note(asked).replace("- [ ] Approve ^", "- [x] Approve ^")
+    office.vault.remove(office.path(asked))
+    renamed = f"{folder}/Invoice from Monday.md"
+    office.vault.write(renamed, text)
+    loads = count_loads(office, renamed)
+    await hitl.rounds(12)
+    assert (await hitl.get(asked.id)).status is Status.PENDING
+    (notice,) = hitl.notices()
+    assert notice.path == renamed
+    assert f"name it approval_{asked.id}.md" in notice.text
+    assert renamed in sentence(office.note(asked))
+    assert loads == [renamed]
+    assert office.vault.text(renamed) == text
+    office.vault.rename(renamed, office.path(asked))
+    await hitl.rounds(6)
+    assert (await hitl.get(asked.id)).status is Status.APPROVED
+    assert hitl.notices() == []
+
+
+async def test_other_notes_in_our_folders_are_nobodys_business(office: Office, hitl: Process):
+    """A person's own notes are read once and not reported."""
+    office.vault.write("Approved/diary.md", "---\nid: mine\n---\nToday")
+    office.vault.write("Approved/plain.md", "# Ideas")
+    loads = count_loads(office, "Approved/plain.md")
+    await hitl.rounds(30)
+    assert hitl.notices() == []
+    assert len(loads) == 1
+
+
+@pytest.mark.parametrize("where", ["Policy.md", "rules/team.md", "rules/team.yaml"])
+async def test_a_hint_at_the_policys_path_reads_it_again(where: str):
+    """Wherever the policy lies and whatever it is called, its own path counts and no other."""
+    office = Office()
+    office.policy_path = where
+    hitl = await office.open()
+    await hitl.rounds(2)
+    office.policy.text = "default: deny"
+    hitl.desk.hint(Hints(paths=frozenset({f"other/{where.rpartition('/')[2]}"})))
+    assert hitl.desk._policy_due > office.clock.monotonic()
+    hitl.desk.hint(Hints(paths=frozenset({where})))
+    await hitl.desk.tick()
+    office.clock.advance(0.3)
+    await hitl.desk.tick()
+    assert hitl.policies.current.default == "deny"

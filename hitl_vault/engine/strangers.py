@@ -1,0 +1,87 @@
+"""Owns files that are about a request and are not its note: copies, and notes under another name.
+
+Never reads an answer from one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from hitl_vault.document.reading import id_within
+from hitl_vault.engine.display import Display
+from hitl_vault.engine.parts import Parts
+from hitl_vault.ports import Found
+
+_NEWCOMER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    found: Found
+    since: float
+    within: str
+
+
+class Strangers:
+    """The files with a name that is no note's, remembered by their signatures."""
+
+    def __init__(self, parts: Parts, display: Display) -> None:
+        self._parts, self._display = parts, display
+        self._seen: dict[str, _Seen] = {}
+        self._about: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen) + len(self._about)
+
+    async def look(self, item: Found) -> str:
+        """Return what a person should know of a file, "" if nothing new. Read once a change."""
+        now = self._parts.clock.monotonic()
+        seen = self._seen.get(item.path)
+        if seen is None or seen.found != item:
+            self._about.pop(item.path, None)
+            seen = _Seen(found=item, since=now, within=await self._within(item.path))
+            self._seen[item.path] = seen
+        elif now - seen.since > _NEWCOMER_S or item.path in self._about:
+            return ""
+        # a copy may be seen before what another process asked is known here: look a few times
+        named = self.named_in(item.path)
+        if named is not None:
+            self._about[item.path] = named
+            return copy_of(named)
+        request = await self._parts.ledger.get(seen.within) if seen.within else None
+        if request is None:
+            return ""
+        self._about[item.path] = request.id
+        return self._renamed(request.id)
+
+    async def _within(self, path: str) -> str:
+        loaded = await self._parts.vault.load(path)
+        return "" if loaded is None else id_within(loaded.data)
+
+    def _renamed(self, id: str) -> str:
+        name = self._parts.vault.path_for(id).rpartition("/")[2]
+        return (
+            f"holds the note of {id} under another name, so it is not read as an answer; name it "
+            f"{name}, or answer in the note of that name and delete this one"
+        )
+
+    def named_in(self, path: str) -> str | None:
+        """Return the longest id of a request that the name of this other file holds."""
+        name = path.rpartition("/")[2]
+        return max((id for id in self._display.known_ids() if id in name), key=len, default=None)
+
+    def about(self, id: str) -> str | None:
+        """Return a file that is about this request, None if there is none."""
+        return next((path for path, named in self._about.items() if named == id), None)
+
+    def forget_all_but(self, present: Collection[str]) -> None:
+        """Forget the files that are gone."""
+        for memory in (self._seen, self._about):
+            for path in [path for path in memory if path not in present]:
+                del memory[path]
+
+
+def copy_of(id: str) -> str:
+    """Return what is said of a copy."""
+    return f"is a copy of the note of {id}; it is not read as an answer"
