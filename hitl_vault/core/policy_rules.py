@@ -24,6 +24,7 @@ from hitl_vault.core.policy_condition import Condition, Facts, make_facts
 from hitl_vault.core.policy_merging import Demand, merge_requirements
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.|-]*)\}")
+_SPACED = re.compile(rf"( ?){PLACEHOLDER.pattern}")
 _MAX_VALUE_CHARS = 200
 
 
@@ -109,11 +110,13 @@ class Policy:
         if not rules:
             return self._unmatched(requirement)
         effect = max((rule.effect for rule in rules), key=lambda effect: effect.rank)
+        # what is forbidden is forbidden for the reasons of the rules that forbid it
+        telling = [f for f in matched if effect is not Effect.DENY or f.rule.effect is effect]
         risks = [rule.risk for rule in rules if rule.risk is not None]
         return Verdict(
             effect=effect,
             rules=tuple(rule.id for rule in rules),
-            reasons=tuple(dict.fromkeys(finding.reason for finding in matched)),
+            reasons=tuple(dict.fromkeys(finding.reason for finding in telling)),
             risk=max(risks, key=lambda risk: risk.rank, default=Risk.LOW),
             requirement=requirement,
             policy_sha256=self.sha256,
@@ -181,20 +184,28 @@ def _summary(rules: list[Rule], effect: Effect, details: Details) -> str:
 def fill(template: str, details: Details) -> str:
     """Put details into the placeholders: `{field}`, `{a.b}`, `{first|second}`; `?` if missing.
 
+    One that ends in `|`, `{field|}`, is left out if missing, with the space before it.
     Values come out as plain text, at most 200 characters each, and are not read for placeholders
     again. Making them inert is the renderer's part.
     """
-    return PLACEHOLDER.sub(lambda found: _first_value(found[1], details), template)
+    return _SPACED.sub(lambda found: _filled(found[1], found[2], details), template)
 
 
-def _first_value(alternatives: str, details: Details) -> str:
+def _filled(space: str, alternatives: str, details: Details) -> str:
+    value = _first_value(alternatives, details)
+    if value is None:
+        return "" if alternatives.endswith("|") else f"{space}?"
+    return f"{space}{value}"
+
+
+def _first_value(alternatives: str, details: Details) -> str | None:
     for path in alternatives.split("|"):
         value: Any = details
         for step in path.split("."):
             value = value.get(step) if isinstance(value, dict) else None
         if value is not None:
             return _plain(value)
-    return "?"
+    return None
 
 
 def _plain(value: Any) -> str:

@@ -247,5 +247,7 @@ def read_summary(node: yaml.Node, key: str, notes: Notes) -> str | None:
     if template is not None:
         rest = PLACEHOLDER.sub(lambda found: "" if found[1].strip(".|") else found[0], template)
         if "{" in rest or "}" in rest:
-            notes.error(node, f"`{key}`: placeholders are {{field}}, {{a.b}} or {{first|second}}")
+            notes.error(
+                node, f"`{key}`: placeholders are {{field}}, {{a.b}}, {{first|second}}, {{field|}}"
+            )
     return template

@@ -163,9 +163,8 @@ class Policies:
         ):
             return ""
         for policy in (self.current, *self._newly_read()):
-            verdict = self._judged(policy, action, now)
-            if verdict.effect is Effect.DENY:
-                return ", ".join(verdict.rules) or "the default"
+            if self._judged(policy, action, now).effect is Effect.DENY:
+                return ", ".join(_denying(policy, action, now)) or "the default"
         return ""
 
     def _newly_read(self) -> list[Policy]:
@@ -181,3 +180,8 @@ class Policies:
         """Judge a request's action again with other details; only a rule shortens its time."""
         action = with_details(request.action, details)
         return self.evaluate(action, now, request.requirement.timeout_s)
+
+
+def _denying(policy: Policy, action: Action, now: datetime) -> list[str]:
+    found = policy.explain(action, now)
+    return [each.rule.id for each in found if each.matched and each.rule.effect is Effect.DENY]

@@ -144,6 +144,12 @@ def test_a_large_payment_may_be_changed_and_is_summed_up(field):
     assert [stage.quorum for stage in verdict.requirement.stages] == [1]
 
 
+def test_a_payment_without_a_currency_reads_well():
+    """What the agent does not name is not asked about with a question mark."""
+    verdict = judge("payment", {"amount": 1500, "to": "vendor@example.com"})
+    assert verdict.summary == "Pay 1500 to vendor@example.com"
+
+
 @pytest.mark.parametrize(
     ("kind", "minutes"),
     [

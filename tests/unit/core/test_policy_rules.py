@@ -51,10 +51,19 @@ def test_the_strictest_effect_wins():
 
 def test_every_matching_rule_counts():
     """Ids and reasons of all matching rules come in order, with the highest risk."""
-    verdict = policy(DENY + ASK).evaluate(action(amount=9000), NOON)
-    assert verdict.rules == ("never", "large")
-    assert verdict.reasons == ("Never", "Large")
-    assert verdict.reason == "Never; Large"
+    more = "  - {id: more, when: details.amount > 1, effect: ask, reason: More}\n"
+    verdict = policy(more + ASK).evaluate(action(amount=9000), NOON)
+    assert verdict.rules == ("more", "large")
+    assert verdict.reasons == ("More", "Large")
+    assert verdict.reason == "More; Large"
+    assert verdict.risk is Risk.HIGH
+
+
+def test_a_denial_gives_the_reasons_of_the_rules_that_deny():
+    """What only asks did not forbid it, so its reason is not among them."""
+    verdict = policy(ASK + DENY).evaluate(action(amount=9000), NOON)
+    assert verdict.rules == ("large", "never")
+    assert verdict.reason == "Never"
     assert verdict.risk is Risk.HIGH
 
 
@@ -203,6 +212,20 @@ def test_placeholders_are_filled_with_plain_text(template, text):
         "empty": "", "loop": loop, "odd": object(),
     }  # fmt: skip
     assert fill(template, details) == text
+
+
+@pytest.mark.parametrize(
+    ("details", "text"),
+    [
+        ({"amount": 5, "currency": "USD", "to": "bob"}, "Pay 5 USD to bob"),
+        ({"amount": 5, "to": "bob"}, "Pay 5 to bob"),
+        ({"amount": 5, "currency": None, "recipient": "a  b"}, "Pay 5 to a  b"),
+        ({}, "Pay ? to ?"),
+    ],
+)
+def test_a_placeholder_may_be_left_out(details, text):
+    """One that ends in a bar goes with its space where the value is missing."""
+    assert fill("Pay {amount} {currency|} to {to|recipient}", details) == text
 
 
 def test_a_long_value_is_cut():

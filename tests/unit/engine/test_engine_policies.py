@@ -168,3 +168,11 @@ async def test_denied_by_reads_the_policy_once_more(office: Office):
     assert hitl.policies.denied_by(action, office.clock.now()) == ""
     office.policy.text = "default: deny\nrules:\n"
     assert hitl.policies.denied_by(action, office.clock.now()) == "the default"
+
+
+async def test_denied_by_names_the_rules_that_deny(office: Office):
+    """A rule that only asks or allows did not forbid it."""
+    office = Office(DENY)
+    hitl = await office.open()
+    action = Action(type="read", description="", details={}, requested_by="agent")
+    assert hitl.policies.denied_by(action, office.clock.now()) == "stop"
