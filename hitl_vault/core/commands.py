@@ -40,6 +40,7 @@ class Vote:
     `standing_for` are those who named the reviewer in their absence, each with their roles.
     `proof` is what shows that the reviewer answered, `proof_id` its digest: it counts once.
     `code_id` names the one-time code that was typed, already compared.
+    `is_role` is true where the reviewer's name is that of a role.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Vote:
     channel: str = "api"
     roles: frozenset[str] = frozenset()
     standing_for: tuple[tuple[str, frozenset[str]], ...] = ()
+    is_role: bool = False
     edit: ProposedEdit | None = None
     proof: str = ""
     proof_id: str = ""

@@ -276,9 +276,7 @@ def _vote(request: Request, vote: c.Vote, now: datetime) -> Step | Refusal:
 
 def _unfit(request: Request, vote: c.Vote, now: datetime) -> Refusal | None:
     if request.status is not Status.PENDING:
-        if voting.agrees(request, vote):
-            return _duplicate(f"{request.id} is already {request.status}")
-        return _conflict(request)
+        return _late(request, vote)
     if voting.is_repeat(request, vote):
         spent = voting.spent_stage(request, vote.reviewer)
         if spent is not None and vote.answer is not Answer.REJECT:
@@ -317,6 +315,16 @@ def _facts(counted: Request, vote: c.Vote) -> list[tuple[Kind, str, dict[str, An
         }
         facts.append((Kind.EDITED, vote.reviewer, edited))
     return facts
+
+
+def _late(request: Request, vote: c.Vote) -> Refusal:
+    if not voting.agrees(request, vote):
+        return _conflict(request)
+    stranger = voting.stranger_to(request, vote)
+    if stranger:
+        by = ", ".join(request.reviewers) or "nobody"
+        return _refused(f"{request.id} is already {request.status}, by {by}; {stranger}")
+    return _duplicate(f"{request.id} is already {request.status}")
 
 
 def _cancel(request: Request, cancel: c.Cancel, now: datetime) -> Step | Refusal:

@@ -52,6 +52,10 @@ class People:
         found = self.find(name)
         return frozenset() if found is None else found.roles
 
+    def is_role(self, name: str) -> bool:
+        """Return True if this is the name of a role that somebody holds."""
+        return person(name) in {person(role) for role in self.roles}
+
     @property
     def roles(self) -> frozenset[str]:
         """Return every role that somebody holds."""

@@ -95,6 +95,26 @@ def agrees(request: Request, vote: c.Vote) -> bool:
     return vote.edit is not None and vote.edit.payload_sha256 == request.payload_in_force
 
 
+def stranger_to(request: Request, vote: c.Vote) -> str:
+    """Return why this reviewer could have had no part in the decision, "" if they could."""
+    if _vote_of(request, vote.reviewer) is not None:
+        return ""
+    if _asked_for_it(request, vote):
+        return f"{vote.reviewer} asked for this and cannot answer it"
+    requester = request.action.requested_by
+    if any(may_answer(stage, vote, requester) for stage in request.requirement.stages):
+        return ""
+    names = ", ".join(name for stage in request.requirement.stages for name in stage.approvers)
+    return f"{vote.reviewer} is not among those who may answer it ({names})"
+
+
+def _asked_for_it(request: Request, vote: c.Vote) -> bool:
+    return person(vote.reviewer) in {
+        person(request.action.requested_by),
+        person(request.action.agent),
+    }
+
+
 def is_repeat(request: Request, vote: c.Vote) -> bool:
     """True if this reviewer's vote in force already says exactly this."""
     known = _vote_of(request, vote.reviewer)
@@ -155,8 +175,10 @@ def objection(request: Request, vote: c.Vote) -> str:
     need = request.requirement
     if not person(vote.reviewer):
         return "an answer needs a reviewer"
-    if person(vote.reviewer) in {person(request.action.requested_by), person(request.action.agent)}:
+    if _asked_for_it(request, vote):
         return f"{vote.reviewer} asked for this and cannot answer it; somebody else must"
+    if vote.is_role and not vote.roles:
+        return f"{vote.reviewer} is a role, not a person; put your own name with the answer"
     if vote.answer not in need.answers:
         allowed = ", ".join(answer.value for answer in need.answers)
         return f"'{vote.answer}' is not an answer this rule allows; it allows {allowed}"
@@ -238,22 +260,28 @@ def spent_stage(request: Request, reviewer: str) -> int | None:
 def may_answer(stage: Stage, vote: c.Vote, requester: str = "") -> bool:
     """True if the stage is open to anyone, names the reviewer or one of their roles, or names
     somebody the reviewer stands in for, who is not the requester.
+
+    A name that is a role's stands for those who hold the role, never for a person of that name.
     """
     return (
         not stage.approvers
-        or _names(stage, vote.reviewer, vote.roles)
+        or _names(stage, _own_name(vote), vote.roles)
         or bool(_stands_in(stage, vote, requester))
     )
 
 
+def _own_name(vote: c.Vote) -> str:
+    return "" if vote.is_role else vote.reviewer
+
+
 def _names(stage: Stage, reviewer: str, roles: frozenset[str]) -> bool:
-    wanted = {person(name) for name in stage.approvers}
+    wanted = {person(name) for name in stage.approvers} - {""}
     return not wanted.isdisjoint({person(reviewer), *map(person, roles)})
 
 
 def _stands_in(stage: Stage, vote: c.Vote, requester: str) -> str:
     """Return whom the reviewer stands in for in this stage, "" where in their own right or not."""
-    if not stage.approvers or _names(stage, vote.reviewer, vote.roles):
+    if not stage.approvers or _names(stage, _own_name(vote), vote.roles):
         return ""
     for absent, roles in vote.standing_for:
         if person(absent) != person(requester) and _names(stage, absent, roles):

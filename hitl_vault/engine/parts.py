@@ -28,6 +28,7 @@ class Standing(TypedDict):
     """What a vote says of its reviewer beside the name."""
 
     roles: frozenset[str]
+    is_role: bool
     standing_for: tuple[tuple[str, frozenset[str]], ...]
 
 
@@ -60,5 +61,6 @@ class Parts:
         people = self.people()
         return Standing(
             roles=people.roles_of(reviewer),
+            is_role=people.is_role(reviewer),
             standing_for=people.standing_for(reviewer, self.clock.now()),
         )

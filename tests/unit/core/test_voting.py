@@ -200,6 +200,41 @@ def test_approvers_are_names_or_roles_in_any_case():
     assert "waits for Alice, FINANCE" in refuse(request, make_vote(request, "carl"))
 
 
+@pytest.mark.parametrize("stages", [(FINANCE,), (Stage(),), (LEGAL, FINANCE)])
+@pytest.mark.parametrize("answer", [Answer.APPROVE, Answer.REJECT])
+def test_a_roles_name_is_nobodys_name(stages, answer):
+    """Who signs with the name of a role is asked for their own; a role cannot answer."""
+    request = asked(stages=stages)
+    vote = make_vote(request, "Finance", answer, is_role=True)
+    assert "Finance is a role, not a person" in refuse(request, vote)
+
+
+def test_a_person_named_like_a_role_answers_by_the_roles_they_hold():
+    """An enrolled person of that name counts as what they hold, not as the role."""
+    request = asked(stages=(FINANCE,))
+    stranger = make_vote(request, "finance", roles=("legal",), is_role=True)
+    assert "waits for finance" in refuse(request, stranger)
+    assert (
+        accept(request, make_vote(request, "finance", roles=("finance",), is_role=True)).status
+        is Status.APPROVED
+    )
+
+
+# after the decision
+
+
+@pytest.mark.parametrize("name", ["carl", "invoice-agent"])
+def test_a_late_agreement_of_somebody_who_had_no_say_is_told_so(name):
+    """They hear who decided, and that they are not among those who may answer."""
+    request = voted(asked(stages=(Stage(approvers=("alice", "bob")),)), "alice")
+    said = refuse(request, make_vote(request, name))
+    assert "is already approved, by alice" in said
+    assert name in said
+    for listed in ("alice", "bob"):
+        refuse(request, make_vote(request, listed), Why.DUPLICATE)
+    refuse(request, make_vote(request, name, NO), Why.CONFLICT)
+
+
 # answers, reasons, assurance
 
 

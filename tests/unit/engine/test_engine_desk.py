@@ -786,3 +786,16 @@ async def test_a_hint_at_the_policys_path_reads_it_again(where: str):
     office.clock.advance(0.3)
     await hitl.desk.tick()
     assert hitl.policies.current.default == "deny"
+
+
+async def test_the_name_of_a_role_in_reviewer_is_refused_and_told():
+    """`reviewer: finance` is not a member of the role finance; the note says what to write."""
+    team = {"alice": frozenset({"finance"})}
+    office = Office("rules:\n  - {id: any, effect: ask, approvers: [finance]}\n", roles=team)
+    hitl = await office.open()
+    asked = await hitl.request_approval("payment", "", {})
+    await hitl.look(office.edit(asked, box("approve"), reviewer("Finance")))
+    assert (await hitl.get(asked.id)).status is Status.PENDING
+    assert "Finance is a role, not a person" in sentence(office.note(asked))
+    await hitl.look(office.edit(asked, reviewer("alice", "Finance")))
+    assert (await hitl.get(asked.id)).status is Status.APPROVED
