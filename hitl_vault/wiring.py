@@ -17,10 +17,9 @@ from hitl_vault.adapters.presence.lockfile import LockfilePresence
 from hitl_vault.adapters.tokens import Tokens
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
-from hitl_vault.adapters.vault.templates import load_templates
+from hitl_vault.adapters.vault.templates import VaultRenderer
 from hitl_vault.adapters.watch.supervised import SupervisedWatcher
 from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
-from hitl_vault.document.render import Renderer
 from hitl_vault.engine import orchestrator
 from hitl_vault.engine.parts import Options, Parts
 from hitl_vault.errors import InvalidRequest
@@ -87,7 +86,7 @@ def assemble(
         policy=FilePolicy(root / settings.policy, kept=state / "policy.last-good"),
         presence=LockfilePresence(state / "run"),
         clock=clock,
-        renderer=Renderer(load_templates(state / "templates")),
+        renderer=VaultRenderer(state / "templates"),
         token=Tokens().take,
         executor=f"{os_user()}@{socket.gethostname()}:{os.getpid()}",
         options=options_of(settings),

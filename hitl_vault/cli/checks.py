@@ -13,7 +13,7 @@ from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.adapters.people.file import FilePeople
 from hitl_vault.config import STATE_FOLDER, Settings
 from hitl_vault.core.chain import Break
-from hitl_vault.errors import ConfigError, HitlVaultError, StorageError
+from hitl_vault.errors import ConfigError, StorageError
 
 
 class Mark(Enum):
@@ -117,17 +117,17 @@ def policy(root: Path, settings: Settings) -> Iterator[Check]:
 
 def templates(root: Path) -> Iterator[Check]:
     """Fill the vault's own templates with a sample."""
-    from hitl_vault.adapters.vault.templates import load_templates
+    from hitl_vault.adapters.vault.templates import VaultRenderer
     from hitl_vault.cli.sample import sample
-    from hitl_vault.document.render import Renderer
 
     folder = root / STATE_FOLDER / "templates"
-    own = sorted(file.name for file in folder.glob("*.j2"))
-    try:
-        Renderer(load_templates(folder)).render(sample())
-    except HitlVaultError as error:
-        yield Check(Mark.WRONG, "templates", str(error), f"mend it, or take it out of {folder}")
+    renderer = VaultRenderer(folder)
+    renderer.render(sample())
+    if renderer.problem is not None:
+        advice = "mend it, or take it out; until then notes are written by the built-in one"
+        yield Check(Mark.WRONG, "templates", str(renderer.problem), advice)
         return
+    own = sorted(file.name for file in folder.glob("*.j2"))
     yield Check(
         Mark.GOOD, "templates", f"your own: {', '.join(own)}" if own else "the built-in one"
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -218,7 +219,10 @@ def _compiled(templates: Mapping[str, str]) -> Callable[[dict[str, Any]], str]:
             return isinstance(obj, LoopContext) and super().is_safe_attribute(obj, attr, value)
 
     environment: Environment = Opaque(
-        loader=jinja2.DictLoader(templates),
+        # the name in the place of a file's, so that errors of a filled template say where
+        loader=jinja2.FunctionLoader(
+            lambda name: (templates[name], name, None) if name in templates else None
+        ),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # Markdown, not HTML; every value is inert already
         trim_blocks=True,
@@ -232,20 +236,25 @@ def _compiled(templates: Mapping[str, str]) -> Callable[[dict[str, Any]], str]:
     try:
         template = environment.get_template(TEMPLATE)
     except jinja2.TemplateError as error:
-        _refuse(error)
+        _refuse(error, templates)
 
     def fill(values: dict[str, Any]) -> str:
         try:
             return template.render(values)
         except Exception as error:  # a template's expression may raise anything
-            _refuse(error)
+            _refuse(error, templates)
 
     return fill
 
 
-def _refuse(error: Exception) -> NoReturn:
-    name = getattr(error, "name", None) or TEMPLATE
-    line = getattr(error, "lineno", None) or 0
+def _refuse(error: Exception, templates: Mapping[str, str]) -> NoReturn:
+    name, line = TEMPLATE, 0
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename in templates:
+            name, line = frame.f_code.co_filename, number
+    known = getattr(error, "name", None) or ""
+    name = known if known in templates else name
+    line = getattr(error, "lineno", None) or line
     raise DocumentError(f"the template cannot be used: {error}", path=name, line=line) from error
 
 

@@ -1,11 +1,20 @@
-"""Owns where templates and the starter vault come from: the package, or the vault's own folder."""
+"""Owns where templates and the starter vault come from: the package, or the vault's own folder.
+
+Never lets a template of the vault's own keep a note from being written.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from hitl_vault.errors import ConfigError
+from hitl_vault.core.events import Recorded
+from hitl_vault.core.model import Request
+from hitl_vault.document.render import Renderer
+from hitl_vault.errors import DocumentError
 
+_log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).resolve().parents[2]
 
 
@@ -18,17 +27,56 @@ def shipped(name: str) -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
 
-def load_templates(overrides: Path) -> dict[str, str]:
-    """Return every template by name; those in the vault's own folder win.
+def load_templates(folder: Path) -> dict[str, str]:
+    """Return every template in a folder by name, none if there is no folder.
 
     Raises:
-        ConfigError: One cannot be read as UTF-8.
+        DocumentError: The folder or a file cannot be read, or is not UTF-8; `path` names it.
     """
     found: dict[str, str] = {}
-    for folder in (shipped("templates"), overrides):
-        for file in sorted(folder.glob("*.j2")):
-            try:
-                found[file.name] = file.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"the template {file} cannot be read: {error}") from error
+    at = folder
+    try:
+        for at in sorted(file for file in folder.iterdir() if file.suffix == ".j2"):
+            found[at.name] = at.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if at != folder:
+            raise DocumentError("the template cannot be read: a dead link", path=str(at)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise DocumentError(f"the template cannot be read: {why}", path=str(at)) from error
     return found
+
+
+class VaultRenderer(Renderer):
+    """Makes notes by the vault's own templates where they can be used, else by the shipped ones.
+
+    `problem` is what is wrong with the vault's own; each is logged once, as an error.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        built_in = load_templates(shipped("templates"))
+        super().__init__(built_in)
+        self._folder = folder
+        self._own: Renderer | None = None
+        self.problem: DocumentError | None = None
+        try:
+            own = load_templates(folder)
+            self._own = Renderer(built_in | own) if own else None
+        except DocumentError as error:
+            self._complain(error)
+
+    def render(self, request: Request, history: Sequence[Recorded] = ()) -> str:
+        """Return the whole note, as `Renderer` does; never fails for a template."""
+        if self._own is not None:
+            try:
+                return self._own.render(request, history)
+            except DocumentError as error:
+                self._complain(error)
+        return super().render(request, history)
+
+    def _complain(self, error: DocumentError) -> None:
+        file = self._folder / error.path
+        problem = DocumentError(error.problem, path=str(file), line=error.line)
+        if str(problem) != str(self.problem):
+            _log.error("notes are written by the built-in template: %s", problem)
+        self.problem = problem
