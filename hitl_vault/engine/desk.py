@@ -20,22 +20,23 @@ from hitl_vault.engine.answers import Answers
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
-from hitl_vault.engine.strangers import Strangers, copy_of
+from hitl_vault.engine.strangers import DELETE, Strangers, copy_of
 from hitl_vault.errors import HitlVaultError
 from hitl_vault.ports import Found, Hints, Loaded, Signature
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 64
 _BALLOTS = frozenset({Folder.PENDING, Folder.APPROVED, Folder.REJECTED})
-_DELETE = "look whether anybody's answer is in it, then delete it"
+_TAKE_AWAY = "take it away, and the note is written again"
+_UNDO = "undo the change, or delete the note and a fresh one is written"
 _UNKNOWN = "looks like a document, but the ledger knows no such request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something in the folders that a person should know: a copy, a stranger, a second note.
+    """Something in the folders that a person should know, such as a copy or a second note.
 
-    `advice` is what to do, "" where `text` says it.
+    `advice` is what to do about it, "" where there is nothing.
     """
 
     path: str
@@ -154,11 +155,13 @@ class Desk:
         for item in found:
             id = self._vault.request_id(item.path)
             if item.odd:
-                self._notice(item.path, _odd(item.odd))
+                self._notice(item.path, f"is {item.odd}, not a note, and is left alone", _TAKE_AWAY)
             elif id is None:
                 said = await self._strangers.look(item)
-                if said:
-                    self._notice(item.path, said, _DELETE)
+                if said is None:
+                    self.notices.pop(item.path, None)
+                else:
+                    self._notice(item.path, *said)
             else:
                 present.add(id)
                 alike[id.casefold()].append((id, item))
@@ -185,7 +188,7 @@ class Desk:
             first = first or await self._vault.find(request.id) or next(iter(paths), "")
             for path in paths:
                 if path != first:
-                    self._notice(path, _second(request.id, first), _DELETE)
+                    self._notice(path, _second(request.id, first), DELETE)
 
     def _forget_gone(self, present: set[str]) -> None:
         self._strangers.forget_all_but(present)
@@ -197,7 +200,7 @@ class Desk:
     def _report(self, path: str, loaded: Loaded, text: str) -> None:
         """Tell of a note what cannot be said in it; it is not read again until it changes."""
         self._unheard[path] = loaded.signature
-        self._notice(path, text)
+        self._notice(path, text, _UNDO)
 
     def _notice(self, path: str, text: str, advice: str = "") -> bool:
         """Tell, once; return True if it was news."""
@@ -205,7 +208,7 @@ class Desk:
         if self.notices.get(path) == notice:
             return False
         self.notices[path] = notice
-        _log.warning("%s %s", path, text)
+        _log.warning("%s %s%s", path, text, advice and f": {advice}")
         return True
 
     async def _look_for_missing(self, present: set[str]) -> None:
@@ -260,10 +263,11 @@ class Desk:
         if request is None:
             if path not in self.notices:
                 copied = self._strangers.named_in(path)
-                self._notice(path, _UNKNOWN if copied is None else copy_of(copied), _DELETE)
+                said = (_UNKNOWN, DELETE) if copied is None else copy_of(copied)
+                self._notice(path, *said)
             return
         if request.id != id:  # the ledger takes ids in any case, a note only its own
-            self._notice(path, copy_of(request.id), _DELETE)
+            self._notice(path, *copy_of(request.id))
             return
         first = await self._vault.find(id) if known is None else known.path
         if first is not None and first != path and await self._vault.load(first):
@@ -295,7 +299,7 @@ class Desk:
         return None
 
     async def _two_notes(self, request: Request, first: str, second: str) -> None:
-        self._notice(second, _second(request.id, first), _DELETE)
+        self._notice(second, _second(request.id, first), DELETE)
         if request.status is not Status.PENDING:
             return
         present = await self._vault.load(first)
@@ -340,10 +344,3 @@ class Desk:
 
 def _second(id: str, first: str) -> str:
     return f"is a second note of {id}, beside {first}; neither is read"
-
-
-def _odd(what: str) -> str:
-    return (
-        f"is {what}, not a note: nothing is read from it, written to it or followed; take it away, "
-        "and the note is written again"
-    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from hitl_vault.document.reading import id_within
 from hitl_vault.engine.display import Display
@@ -14,6 +15,10 @@ from hitl_vault.engine.parts import Parts
 from hitl_vault.ports import Found
 
 _NEWCOMER_S = 10.0
+DELETE = "look whether anybody's answer is in it, then delete it"
+
+Said: TypeAlias = tuple[str, str]
+"""What is said of a file, and what to do about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,36 +39,38 @@ class Strangers:
     def __len__(self) -> int:
         return len(self._seen) + len(self._about)
 
-    async def look(self, item: Found) -> str:
-        """Return what a person should know of a file, "" if nothing new. Read once a change."""
+    async def look(self, item: Found) -> Said | None:
+        """Return what a person should know of a file. The file is read once for each change."""
         now = self._parts.clock.monotonic()
         seen = self._seen.get(item.path)
         if seen is None or seen.found != item:
             self._about.pop(item.path, None)
             seen = _Seen(found=item, since=now, within=await self._within(item.path))
             self._seen[item.path] = seen
-        elif now - seen.since > _NEWCOMER_S or item.path in self._about:
-            return ""
+        named = self._about.get(item.path)
         # a copy may be seen before what another process asked is known here: look a few times
-        named = self.named_in(item.path)
-        if named is not None:
-            self._about[item.path] = named
+        if named is None and now - seen.since <= _NEWCOMER_S:
+            named = self.named_in(item.path) or await self._known(seen.within)
+        if named is None:
+            return None
+        self._about[item.path] = named
+        if named in item.path.rpartition("/")[2]:
             return copy_of(named)
-        request = await self._parts.ledger.get(seen.within) if seen.within else None
-        if request is None:
-            return ""
-        self._about[item.path] = request.id
-        return self._renamed(request.id)
+        return self._renamed(named) if named in self._display.waiting else None
+
+    async def _known(self, id: str) -> str | None:
+        request = await self._parts.ledger.get(id) if id else None
+        return None if request is None else request.id
 
     async def _within(self, path: str) -> str:
         loaded = await self._parts.vault.load(path)
         return "" if loaded is None else id_within(loaded.data)
 
-    def _renamed(self, id: str) -> str:
+    def _renamed(self, id: str) -> Said:
         name = self._parts.vault.path_for(id).rpartition("/")[2]
         return (
-            f"holds the note of {id} under another name, so it is not read as an answer; name it "
-            f"{name}, or answer in the note of that name and delete this one"
+            f"holds the note of {id} under another name, so it is not read as an answer",
+            f"name it {name}, or answer in the note of that name and delete this one",
         )
 
     def named_in(self, path: str) -> str | None:
@@ -82,6 +89,6 @@ class Strangers:
                 del memory[path]
 
 
-def copy_of(id: str) -> str:
+def copy_of(id: str) -> Said:
     """Return what is said of a copy."""
-    return f"is a copy of the note of {id}; it is not read as an answer"
+    return f"is a copy of the note of {id}; it is not read as an answer", DELETE

@@ -739,7 +739,7 @@ SIGNATURE = Signature(device=1, inode=1, size=1, mtime_ns=1, ctime_ns=1)
 
 @pytest.mark.parametrize("folder", ["Pending_Approval", "Approved", "Rejected"])
 async def test_a_renamed_note_is_reported_and_is_no_ballot(
-    office: Office, hitl: Process, asked: Request, folder: str
+    office: Office, hitl: Process, asked: Request, folder: str, caplog
 ):
     """A note whose name lost the id is told of, with what to do, in the log and the new note."""
     text = office.note(asked).replace("- [ ] Approve ^", "- [x] Approve ^")
@@ -751,13 +751,26 @@ async def test_a_renamed_note_is_reported_and_is_no_ballot(
     assert (await hitl.get(asked.id)).status is Status.PENDING
     (notice,) = hitl.notices()
     assert notice.path == renamed
-    assert f"name it approval_{asked.id}.md" in notice.text
+    assert f"name it approval_{asked.id}.md" in notice.advice
     assert renamed in sentence(office.note(asked))
     assert loads == [renamed]
     assert office.vault.text(renamed) == text
+    assert f"name it approval_{asked.id}.md" in caplog.text
     office.vault.rename(renamed, office.path(asked))
     await hitl.rounds(6)
     assert (await hitl.get(asked.id)).status is Status.APPROVED
+    assert hitl.notices() == []
+
+
+async def test_a_renamed_note_of_a_decided_request_is_nobodys_business(
+    office: Office, hitl: Process, asked: Request
+):
+    """Where nothing is to be answered any more, what a person calls the note is theirs."""
+    office.vault.rename(office.path(asked), "Approved/Invoice.md")
+    await hitl.rounds(4)
+    assert len(hitl.notices()) == 1
+    await hitl.reject(asked.id, reviewer="alice")
+    await hitl.rounds(4)
     assert hitl.notices() == []
 
 
