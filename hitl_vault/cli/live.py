@@ -125,7 +125,7 @@ class LiveDesk:
         return grid
 
     def _notices(self) -> list[str]:
-        found = [f"{safe(notice.path)} {safe(notice.text)}" for notice in self._hitl.notices()]
+        found = [safe(notice.sentence) for notice in self._hitl.notices()]
         problem = self._hitl.policies.problem
         if problem is not None:
             found.insert(0, f"the policy cannot be used: {safe(problem)}")

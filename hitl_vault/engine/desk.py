@@ -43,6 +43,11 @@ class Notice:
     text: str
     advice: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """The whole on one line."""
+        return f"{self.path} {self.text}{self.advice and f': {self.advice}'}"
+
 
 class Desk:
     """Reads the ballots of one vault."""
@@ -208,7 +213,7 @@ class Desk:
         if self.notices.get(path) == notice:
             return False
         self.notices[path] = notice
-        _log.warning("%s %s%s", path, text, advice and f": {advice}")
+        _log.warning("%s", notice.sentence)
         return True
 
     async def _look_for_missing(self, present: set[str]) -> None:
