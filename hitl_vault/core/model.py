@@ -19,7 +19,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Status(StrEnum):
-    """Where a request stands; the legal moves are `lifecycle.TRANSITIONS`."""
+    """Where a request stands; the legal moves are `steps.TRANSITIONS`."""
 
     PENDING = "pending"  # waits for a person
     APPROVED = "approved"  # may be claimed, once, before `use_by`

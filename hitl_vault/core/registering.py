@@ -8,8 +8,8 @@ from typing import Any, assert_never
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.events import Event, Kind
-from hitl_vault.core.lifecycle import Refusal, Why
 from hitl_vault.core.register import REGISTER_ID, Grant, Register, SpentFactor
+from hitl_vault.core.steps import Refusal, Why
 from hitl_vault.core.voting import person
 
 MAX_GRANTS = 1_000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hitl_vault import errors
-from hitl_vault.core.lifecycle import TRANSITIONS
+from hitl_vault.core.steps import TRANSITIONS
 
 ROOT = Path(__file__).parents[2]
 

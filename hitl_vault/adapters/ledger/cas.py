@@ -14,10 +14,11 @@ from hitl_vault.core.canonical import MAX_DEPTH
 from hitl_vault.core.chain import Head, Link
 from hitl_vault.core.commands import Command, Finish, RegisterCommand
 from hitl_vault.core.events import Recorded
-from hitl_vault.core.lifecycle import Refusal, Step, apply
+from hitl_vault.core.lifecycle import apply
 from hitl_vault.core.model import Request
 from hitl_vault.core.register import Register
 from hitl_vault.core.registering import RegisterStep, record
+from hitl_vault.core.steps import Refusal, Step
 from hitl_vault.errors import InvalidRequest
 from hitl_vault.ports import Kept, Receipt
 

@@ -10,8 +10,9 @@ import pytest
 from hitl_vault.core import commands as c
 from hitl_vault.core.codes import CHANNEL, MAX_TRIES, open_codes
 from hitl_vault.core.events import Kind
-from hitl_vault.core.lifecycle import MAX_REFUSED, Refusal, Step, apply
+from hitl_vault.core.lifecycle import MAX_REFUSED, apply
 from hitl_vault.core.model import Assurance, Status
+from hitl_vault.core.steps import Refusal, Step
 from hitl_vault.testing.clock import START
 from hitl_vault.testing.samples import make_ask, make_vote
 

@@ -9,10 +9,6 @@ import pytest
 from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
 from hitl_vault.core.lifecycle import (
-    TRANSITIONS,
-    Refusal,
-    Step,
-    Why,
     apply,
     deadline,
     is_overdue,
@@ -27,6 +23,7 @@ from hitl_vault.core.model import (
     Stage,
     Status,
 )
+from hitl_vault.core.steps import TRANSITIONS, Refusal, Step, Why
 from hitl_vault.testing.clock import START
 from hitl_vault.testing.samples import make_ask, make_claim, make_edit, make_finish, make_vote
 

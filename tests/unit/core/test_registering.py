@@ -9,10 +9,10 @@ import pytest
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
-from hitl_vault.core.lifecycle import Refusal, Why
 from hitl_vault.core.model import Assurance
 from hitl_vault.core.register import REGISTER_ID, Bound, Grant, Register
 from hitl_vault.core.registering import RegisterStep, is_in_force, record
+from hitl_vault.core.steps import Refusal, Why
 from hitl_vault.testing.clock import START
 
 GRANT = Grant(

@@ -23,6 +23,7 @@ from hitl_vault.core.model import (
     Status,
     Verdict,
 )
+from hitl_vault.core.steps import Step
 from hitl_vault.document.ballot import Folder, Reading, read_ballot
 from hitl_vault.document.reading import parse_document
 from hitl_vault.document.render import TEMPLATE, Renderer
@@ -51,7 +52,7 @@ class Case:
         step = lifecycle.apply(
             self.request, command, self.request.updated_at + timedelta(seconds=after_s)
         )
-        assert isinstance(step, lifecycle.Step), step
+        assert isinstance(step, Step), step
         return _grown(self, step)
 
     def vote(self, answer: Answer = Answer.APPROVE, reviewer: str = "alice", **more) -> Case:
@@ -105,7 +106,7 @@ class Case:
         return read_ballot(parse_document(data), self.request, folder)
 
 
-def _grown(case: Case, step: lifecycle.Step) -> Case:
+def _grown(case: Case, step: Step) -> Case:
     links, head = link(case.head, step.events, encode_request(step.request))
     new = [Recorded(seq=each.seq, hash=each.hash, event=each.event) for each in links]
     return Case(request=step.request, history=[*case.history, *new], head=head)
@@ -145,7 +146,7 @@ def ask(
     )
     command = c.Ask(id=id, action=action, payload_sha256=payload_sha256(action), verdict=verdict)
     step = lifecycle.apply(None, command, NOW)
-    assert isinstance(step, lifecycle.Step)
+    assert isinstance(step, Step)
     return _grown(Case(request=step.request), step)
 
 
