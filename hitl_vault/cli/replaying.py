@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def replayed(rules: Policy, request: Request) -> dict[str, Any] | None:
     """Return how a request would be judged now, None if as it was."""
     from hitl_vault.core.canonical import with_details
-    from hitl_vault.core.voting import stricter
+    from hitl_vault.core.requirements import stricter
 
     verdict = rules.evaluate(request.action, request.created_at)
     if request.edited is not None:

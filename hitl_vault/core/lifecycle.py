@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hitl_vault.core import claims, codes, steps, voting
+from hitl_vault.core import claims, codes, requirements, steps, voting
 from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Answer, Comment, Effect, Request, Status, is_valid_id
@@ -135,7 +135,7 @@ def _ask(request: Request | None, ask: c.Ask, now: datetime) -> Step | Refusal:
         return steps.refused(f"{ask.id[:120]!r} cannot be an id")
     if ask.verdict.effect is Effect.DENY:
         return steps.refused(f"the policy forbids this: {ask.verdict.reason}")
-    if not voting.is_sound(need):
+    if not requirements.is_sound(need):
         return steps.refused(
             "the policy's requirement cannot be met: no stage, quorum or time to answer"
         )
@@ -304,12 +304,13 @@ def _escalate(request: Request, escalate: c.Escalate, now: datetime) -> Step | R
     rung = ladder[escalate.number]
     if now < request.created_at + timedelta(seconds=rung.after_s):
         return steps.refused(f"escalation {escalate.number} is not due yet")
+    wider = requirements.widened(request.requirement, rung)
     return steps.step(
         request,
         now,
         [(Kind.ESCALATED, "clock", {"number": escalate.number, "to": list(rung.to)})],
         escalated=request.escalated + 1,
-        verdict=replace(request.verdict, requirement=voting.widened(request.requirement, rung)),
+        verdict=replace(request.verdict, requirement=wider),
     )
 
 

@@ -20,7 +20,8 @@ from hitl_vault.core.model import (
     Requirement,
     Stage,
 )
-from hitl_vault.core.voting import person, stricter_requirement
+from hitl_vault.core.requirements import stricter_requirement
+from hitl_vault.core.voting import person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

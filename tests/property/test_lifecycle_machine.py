@@ -15,8 +15,9 @@ from hitl_vault.core.chain import Walked
 from hitl_vault.core.events import Kind
 from hitl_vault.core.lifecycle import apply, next_due
 from hitl_vault.core.model import Answer, Assurance, Effect, Escalation, Requirement, Stage, Status
+from hitl_vault.core.requirements import stricter_requirement
 from hitl_vault.core.steps import TRANSITIONS, Refusal, Step, Why
-from hitl_vault.core.voting import may_answer, stricter_requirement, tally
+from hitl_vault.core.voting import may_answer, tally
 from hitl_vault.testing.clock import START
 from hitl_vault.testing.samples import make_ask, make_claim, make_edit, make_finish, make_vote
 

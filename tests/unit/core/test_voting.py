@@ -10,8 +10,9 @@ import pytest
 from hitl_vault.core import commands as c
 from hitl_vault.core.lifecycle import apply
 from hitl_vault.core.model import Answer, Assurance, Effect, Escalation, Requirement, Stage, Status
+from hitl_vault.core.requirements import stricter_requirement
 from hitl_vault.core.steps import Refusal, Step, Why
-from hitl_vault.core.voting import UNNAMED, person, stricter_requirement, tally
+from hitl_vault.core.voting import UNNAMED, person, tally
 from hitl_vault.testing.clock import START
 from hitl_vault.testing.samples import make_ask, make_edit, make_vote
 
