@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hitl_vault.adapters.vault import filesystem
+from hitl_vault.adapters.vault import files
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
 from hitl_vault.document.reading import MAX_BYTES
@@ -217,7 +217,7 @@ async def test_a_disk_that_fills_up_leaves_no_half_note(vault, workspace):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "write", full)
-        patch.setattr(filesystem, "_write_beside", full)
+        patch.setattr(files, "write_beside", full)
         with pytest.raises(StorageError, match="No space left"):
             await vault.create("Pending_Approval/approval_b.md", b"x")
         with pytest.raises(StorageError, match="No space left"):
@@ -251,9 +251,9 @@ async def test_a_write_that_stops_halfway_leaves_no_half_note(vault, workspace, 
             self._file.write(data[:1])
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    publish = filesystem._publish
+    publish = files._publish
     monkeypatch.setattr(os, "link", refused)
-    monkeypatch.setattr(filesystem, "_publish", torn)
+    monkeypatch.setattr(files, "_publish", torn)
     with pytest.raises(StorageError, match="No space left"):
         await vault.create(NOTE, b"one")
     assert names(workspace / "Pending_Approval") == []
