@@ -37,6 +37,7 @@ KEYS = (
 )
 """The properties of a document, in their order."""
 
+_MAX_EXPLAINED = 1_000  # a line this long was not typed
 _TYPED = frozenset({"status", "reviewer", "reason"})
 _OPEN = re.compile(r"---[ \t]*\r?\n")
 _CLOSE = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
@@ -159,7 +160,7 @@ def _explained(line: str, problem: str) -> str:
     """Return what to do about a line that YAML cannot read, where that is known."""
     if "quoted scalar" in problem:
         return f"a quote is opened and not closed ({problem})"
-    bare = _NEEDS_QUOTES.fullmatch(line)
+    bare = _NEEDS_QUOTES.fullmatch(line[:_MAX_EXPLAINED])
     if bare is None or bare["key"] not in _TYPED:
         return problem
     key, value = bare["key"], shortened(bare["value"].replace('"', "'"), limit=80)
