@@ -6,12 +6,10 @@ Never answers: a look at the notes reads them as the desk always does.
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 
 from hitl_vault.adapters.watch.supervised import SupervisedWatcher
 from hitl_vault.cli.checks import Check, Mark
-from hitl_vault.cli.opening import log_to
 from hitl_vault.cli.records import standing
 from hitl_vault.config import Settings
 from hitl_vault.core.model import Status
@@ -23,7 +21,6 @@ _TRIED_AFTER_S = 1.5  # the watcher's own test of events takes a second at most
 
 async def living(root: Path, settings: Settings) -> list[Check]:
     """Try out watching, and look at the requests and their notes."""
-    log_to(logging.NullHandler())
     try:
         async with Orchestrator(root, watching=False) as hitl:
             await hitl.read_notes()

@@ -40,11 +40,14 @@ def doctor(vault: VaultOption = None, json: JsonOption = False) -> None:
 
 
 async def _checked(vault: str | None) -> list[Check]:
+    import logging
+
     from hitl_vault.cli import checks, checks_around
     from hitl_vault.cli.checks_living import living
-    from hitl_vault.cli.opening import locate
+    from hitl_vault.cli.opening import locate, log_to
 
     root, settings = locate(vault)
+    log_to(logging.NullHandler())  # what would be logged is what the checks find
     found = [
         *checks.folders(root, settings),
         *checks.ledger(root),

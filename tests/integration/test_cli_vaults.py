@@ -178,9 +178,11 @@ def test_doctor_marks_what_is_wrong_and_exits_1(cli):
     ledger.close()
     found = marks(cli, code=1)
     assert [found[what] for what in ("policy", "templates", "chain")] == ["wrong"] * 3
-    text = cli.run("doctor").stdout
-    assert "✗ policy" in text
-    assert "Policy.md:3" in text
+    done = cli.run("doctor")
+    assert "✗ policy" in done.stdout
+    assert "Policy.md:3" in done.stdout
+    assert "document.md.j2:1: the template cannot be used: 'nonsense' is" in done.stdout
+    assert not done.stderr
 
 
 def test_doctor_tells_of_things_to_look_at(cli):
