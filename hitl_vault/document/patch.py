@@ -111,6 +111,19 @@ def _close_ballot(splices: Splices, request: Request) -> None:
     for key, value in (("reviewer", render.reviewer(request)), ("reason", render.reason(request))):
         if value and key in entries and text_of(entries[key]) == "":
             splices.set_property(key, quoted(value, names=True))
+    if "reason" in entries and _is_former_reason(splices.document, request):
+        splices.set_property("reason", quoted(render.reason(request), names=True))
+
+
+def _is_former_reason(document: Document, request: Request) -> bool:
+    """True if the reason is byte for byte what we wrote when it was decided, and another since: an
+    approved request may be cancelled, or expire.
+    """
+    entry = document.entries["reason"]
+    start, end = entry.span(entry.value)
+    stands = document.text[start:end]
+    former = [quoted(render.as_reason(vote.reason), names=True) for vote in request.votes]
+    return stands in former and stands != quoted(render.reason(request), names=True)
 
 
 def _reset_ballot(splices: Splices, request: Request) -> None:

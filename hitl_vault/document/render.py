@@ -150,7 +150,12 @@ def reason(request: Request) -> str:
     """Return the reason of the decision, "" while the request is pending."""
     if request.status is Status.PENDING:
         return ""
-    return _unlinked(clean(request.reason, limit=MAX_REASON))
+    return as_reason(request.reason)
+
+
+def as_reason(text: str) -> str:
+    """Return a reason as it stands in the properties."""
+    return _unlinked(clean(text, limit=MAX_REASON))
 
 
 def action_block(request: Request) -> str:

@@ -352,3 +352,19 @@ def test_a_stray_comment_sign_does_not_double_anything():
     """Our sections are known again in a note where a comment was opened by mistake."""
     text = ONE.text.replace("In short:", "In %% short:")
     assert patched(text, CASES["executed"]).count("## Audit") == 1
+
+
+@pytest.mark.parametrize("why", ["the invoice was wrong [[x]]", ""])
+def test_the_reason_of_an_approval_that_was_cancelled_is_the_cancellations(why):
+    """What we wrote for the first decision gives way to the reason of the last."""
+    approved = ONE.vote(reason="because :: of the invoice")
+    cancelled = approved.then(c.Cancel(id=ID, by="agent", reason=why))
+    assert patched(approved.text, cancelled) == cancelled.text
+
+
+def test_a_reason_in_a_persons_own_spelling_stays_when_it_is_cancelled():
+    """The same words without our quotes are the person's."""
+    approved = ONE.vote(reason="fine")
+    typed = change(approved.text, 'reason: "fine"', "reason: fine")
+    cancelled = approved.then(c.Cancel(id=ID, by="agent", reason="wrong invoice"))
+    assert "\nreason: fine\n" in patched(typed, cancelled)
