@@ -365,6 +365,6 @@ def test_the_reason_of_an_approval_that_was_cancelled_is_the_cancellations(why):
 def test_a_reason_in_a_persons_own_spelling_stays_when_it_is_cancelled():
     """The same words without our quotes are the person's."""
     approved = ONE.vote(reason="fine")
-    typed = change(approved.text, 'reason: "fine"', "reason: fine")
+    typed = put(approved.text, "reason", "fine")
     cancelled = approved.then(c.Cancel(id=ID, by="agent", reason="wrong invoice"))
     assert "\nreason: fine\n" in patched(typed, cancelled)
