@@ -5,7 +5,7 @@ Each call is one command, judged by the ledger. What was not accepted is raised.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.model import Answer, Assurance, Details, Request, Status
@@ -18,25 +18,17 @@ from hitl_vault.engine.checks import (
 )
 from hitl_vault.engine.edits import propose
 from hitl_vault.engine.execution import check_outcome
-from hitl_vault.engine.parts import Parts
+from hitl_vault.engine.looking import Looking
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.timers import mark_if_dead
 from hitl_vault.errors import InvalidRequest
 from hitl_vault.ports import Receipt
 
 
-class Answering(ABC):
+class Answering(Looking):
     """What a reviewer, a requester or an operator may say about a request."""
 
     policies: Policies
-
-    @property
-    @abstractmethod
-    def _parts(self) -> Parts: ...
-
-    @abstractmethod
-    async def get(self, id: str) -> Request:
-        """Return one request."""
 
     @abstractmethod
     async def _submit(self, command: c.Command, *, show: bool = True) -> Receipt: ...

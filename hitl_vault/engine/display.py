@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from hitl_vault.document.ballot import Folder
 from hitl_vault.document.frontmatter import parse_front_matter, text_of
 from hitl_vault.document.patch import updated, with_feedback
 from hitl_vault.document.reading import looks_torn, parse_document
+from hitl_vault.engine.memory import Memory
 from hitl_vault.engine.parts import Parts
 from hitl_vault.errors import DocumentError, StorageError
 from hitl_vault.ports import Filter, Loaded, Shown, Signature
@@ -36,21 +37,18 @@ _TAKEN = "the name is taken by something that is not a note"
 _OPEN = frozenset({Status.PENDING, Status.APPROVED, Status.EXECUTING, Status.UNKNOWN})
 
 
-class Display:
+class Display(Memory):
     """The notes of one vault, kept in step with its ledger."""
 
     def __init__(self, parts: Parts) -> None:
-        self._ledger, self._vault = parts.ledger, parts.vault
+        super().__init__(parts.vault)
+        self._ledger = parts.ledger
         self._renderer, self._clock, self._options = parts.renderer, parts.clock, parts.options
-        self._shown: dict[str, Shown] = {}
-        self._unsaved: dict[str, Shown] = {}
-        self._finished: dict[str, datetime] = {}
         self._stale: dict[str, float] = {}
         self._failures: dict[str, str] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._next_save = 0.0
         self._followed = 0
-        self.waiting: set[str] = set()
 
     async def start(self) -> None:
         """Read what is shown, and which requests wait."""
@@ -65,43 +63,6 @@ class Display:
                     self._finished[shown.id] = request.updated_at
                 if request is not None and request.rev > shown.rev:
                     self.show_soon(shown.id)  # its last process did not live to show it
-
-    # memory
-
-    def known(self, id: str) -> Shown | None:
-        """Return what this process knows to be shown."""
-        return self._shown.get(id)
-
-    async def recall(self, id: str) -> Shown | None:
-        """Return what is known to be shown by any process, notes in Done included."""
-        known = self._shown.get(id) or self._unsaved.get(id)
-        return known or (await self._vault.shown([id])).get(id)
-
-    def known_ids(self) -> Iterable[str]:
-        """Return the ids of every request that was shown."""
-        return self._shown.keys()
-
-    def remember(self, shown: Shown) -> None:
-        """Keep what was seen or written; saved with the next flush."""
-        self._unsaved[shown.id] = shown
-        if self._vault.folder_of(shown.path) is Folder.DONE:
-            self._shown.pop(shown.id, None)  # what lies in Done is looked up when it is needed
-        else:
-            self._shown[shown.id] = shown
-
-    def seen(self, id: str, path: str, signature: Signature | None) -> None:
-        """Remember that the file in this state needs no further look."""
-        known = self._shown.get(id)
-        if known is None:
-            known = Shown(id=id, path=path, rev=0, signature=None, pristine=False)
-        same = known.pristine and known.signature == signature
-        self.remember(replace(known, path=path, signature=signature, pristine=same))
-
-    def unseen(self, id: str) -> None:
-        """Remember that the file is to be looked at again, changed or not."""
-        known = self._shown.get(id)
-        if known is not None and known.signature is not None:
-            self.remember(replace(known, signature=None, pristine=False))
 
     # showing
 
@@ -124,14 +85,6 @@ class Display:
         if self._unsaved and (all or self._clock.monotonic() >= self._next_save):
             self._next_save = self._clock.monotonic() + _SAVE_S
             await self._save()
-
-    async def _save(self, *, seq: int | None = None) -> None:
-        unsaved, self._unsaved = self._unsaved, {}
-        try:
-            await self._vault.note_shown(list(unsaved.values()), seq=seq)
-        except BaseException:  # a cancellation too: what is not saved is saved next time
-            self._unsaved = unsaved | self._unsaved
-            raise
 
     async def show(self, id: str, *, as_heard: bool = False) -> None:
         """Bring one note up to date now. What cannot be written is logged, never raised: the ledger
@@ -175,14 +128,6 @@ class Display:
             await self._adopt_or_create(request)
         elif known.rev < request.rev:
             await self._update(request, known)
-
-    def _track(self, request: Request) -> None:
-        if request.status is Status.PENDING:
-            self.waiting.add(request.id)
-            return
-        self.waiting.discard(request.id)
-        if request.status.is_terminal:
-            self._finished[request.id] = request.updated_at
 
     async def _render(self, request: Request) -> bytes:
         return self._renderer.render(request, await self._history(request)).encode()

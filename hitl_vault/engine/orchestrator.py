@@ -6,14 +6,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
-from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from hitl_vault.core import commands as c
-from hitl_vault.core import lifecycle
 from hitl_vault.core.canonical import payload_sha256
-from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Details, Effect, Request, Status, Verdict
 from hitl_vault.engine.answering import Answering
@@ -21,7 +18,6 @@ from hitl_vault.engine.checks import (
     MAX_TEXT_BYTES,
     action_of,
     count_of,
-    filter_of,
     id_of,
     key_of,
     known_id,
@@ -29,7 +25,7 @@ from hitl_vault.engine.checks import (
     seconds_of,
     text_of,
 )
-from hitl_vault.engine.desk import Desk, Notice
+from hitl_vault.engine.desk import Desk
 from hitl_vault.engine.display import Display, standing
 from hitl_vault.engine.execution import Execution, as_json
 from hitl_vault.engine.guard import Guard
@@ -46,7 +42,7 @@ from hitl_vault.errors import (
     RequestNotFound,
     StorageError,
 )
-from hitl_vault.ports import Capabilities, Hints, Kept, Receipt
+from hitl_vault.ports import Hints, Kept, Receipt
 
 _log = logging.getLogger(__name__)
 _POLL_S = 1.0
@@ -345,61 +341,6 @@ class Orchestrator(Answering):
 
     # looking
 
-    async def get(self, id: str) -> Request:
-        """Return one request. Raises RequestNotFound."""
-        request = await self._parts.ledger.get(known_id(id))
-        if request is None:
-            raise RequestNotFound(f"there is no request {id!r}")
-        return request
-
-    async def was_asked(self, key: str) -> bool:
-        """True if a request was made with this key."""
-        return await self._parts.ledger.get_by_key(name_of(key, "key")) is not None
-
-    async def check_status(self, id: str) -> Status:
-        """Return where a request stands now, a passed deadline included."""
-        request = await self.get(id)
-        if lifecycle.is_overdue(request, self._parts.clock.now()):
-            return Status.EXPIRED
-        return request.status
-
-    async def list_requests(
-        self,
-        *,
-        status: Status | str | Iterable[Status] | None = None,
-        type: str | None = None,
-        requested_by: str | None = None,
-        run_id: str | None = None,
-        since: datetime | str | None = None,
-        limit: int | None = None,
-    ) -> list[Request]:
-        """Return the requests that match, newest first.
-
-        Args:
-            status: One status or several, as recorded; None for any.
-            since: Asked at or after this time, which needs a time zone; or how long ago at most,
-                such as "7d" or "12h".
-            limit: At most so many; 0 gives none.
-
-        Raises:
-            InvalidRequest: An argument cannot be accepted; the message says what can.
-        """
-        return await self._parts.ledger.find(
-            filter_of(
-                status=status,
-                type=type,
-                requested_by=requested_by,
-                run_id=run_id,
-                since=since,
-                limit=limit,
-                now=self._parts.clock.now(),
-            )
-        )
-
-    async def history(self, id: str) -> list[Recorded]:
-        """Return what happened to a request, in order."""
-        return await self._parts.ledger.history((await self.get(id)).id)
-
     def subscribe(self, after: int = 0, *, follow: bool = True) -> AsyncGenerator[Recorded, None]:
         """Yield every event after sequence number `after`, then live. Store `seq` to go on."""
         count_of(after, "after")
@@ -407,30 +348,9 @@ class Orchestrator(Answering):
             self._listen()
         return self._parts.ledger.changes(after, follow=follow)
 
-    async def verify(self) -> Head | Break:
-        """Prove the chain of events; returns its head, or the first event that is wrong."""
-        return await self._parts.ledger.verify()
-
-    async def document_path(self, id: str) -> str | None:
-        """Return where the request's note lies on disk, None if it has none."""
-        known = self._display.known(known_id(id))
-        if known is None or await self._parts.vault.load(known.path) is None:
-            found = await self._parts.vault.find(id)
-        else:
-            found = known.path
-        return None if found is None else self._parts.absolute(found)
-
-    def notices(self) -> list[Notice]:
-        """Return what a person should know about the folders: copies, strangers, second notes."""
-        return sorted(self._desk.notices.values(), key=lambda notice: notice.path)
-
     def watch_health(self) -> str:
         """Say how changes of notes are seen: by events or by polling, and why."""
         return self._parts.watcher.health() if self._tasks else "not watching"
-
-    def capabilities(self) -> Capabilities:
-        """Say what the ledger guarantees."""
-        return self._parts.ledger.capabilities()
 
     async def archive(self, older_than_s: float | None = None) -> int:
         """Move notes of finished requests to the Done folder; return how many."""

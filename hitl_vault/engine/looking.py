@@ -1,0 +1,105 @@
+"""Owns the half of the API that only looks: requests, history, notes. Never changes one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from datetime import datetime
+
+from hitl_vault.core import lifecycle
+from hitl_vault.core.chain import Break, Head
+from hitl_vault.core.events import Recorded
+from hitl_vault.core.model import Request, Status
+from hitl_vault.engine.checks import filter_of, known_id, name_of
+from hitl_vault.engine.desk import Desk, Notice
+from hitl_vault.engine.display import Display
+from hitl_vault.engine.parts import Parts
+from hitl_vault.errors import RequestNotFound
+from hitl_vault.ports import Capabilities
+
+
+class Looking(ABC):
+    """What anybody may see."""
+
+    _display: Display
+    _desk: Desk
+
+    @property
+    @abstractmethod
+    def _parts(self) -> Parts: ...
+
+    async def get(self, id: str) -> Request:
+        """Return one request. Raises RequestNotFound."""
+        request = await self._parts.ledger.get(known_id(id))
+        if request is None:
+            raise RequestNotFound(f"there is no request {id!r}")
+        return request
+
+    async def was_asked(self, key: str) -> bool:
+        """True if a request was made with this key."""
+        return await self._parts.ledger.get_by_key(name_of(key, "key")) is not None
+
+    async def check_status(self, id: str) -> Status:
+        """Return where a request stands now, a passed deadline included."""
+        request = await self.get(id)
+        if lifecycle.is_overdue(request, self._parts.clock.now()):
+            return Status.EXPIRED
+        return request.status
+
+    async def list_requests(
+        self,
+        *,
+        status: Status | str | Iterable[Status] | None = None,
+        type: str | None = None,
+        requested_by: str | None = None,
+        run_id: str | None = None,
+        since: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> list[Request]:
+        """Return the requests that match, newest first.
+
+        Args:
+            status: One status or several, as recorded; None for any.
+            since: Asked at or after this time, which needs a time zone; or how long ago at most,
+                such as "7d" or "12h".
+            limit: At most so many; 0 gives none.
+
+        Raises:
+            InvalidRequest: An argument cannot be accepted; the message says what can.
+        """
+        return await self._parts.ledger.find(
+            filter_of(
+                status=status,
+                type=type,
+                requested_by=requested_by,
+                run_id=run_id,
+                since=since,
+                limit=limit,
+                now=self._parts.clock.now(),
+            )
+        )
+
+    async def history(self, id: str) -> list[Recorded]:
+        """Return what happened to a request, in order."""
+        return await self._parts.ledger.history((await self.get(id)).id)
+
+    async def verify(self) -> Head | Break:
+        """Prove the chain of events; returns its head, or the first event that is wrong."""
+        return await self._parts.ledger.verify()
+
+    async def document_path(self, id: str) -> str | None:
+        """Return where the request's note lies on disk, None if it has none."""
+        known = self._display.known(known_id(id))
+        if known is None or await self._parts.vault.load(known.path) is None:
+            found = await self._parts.vault.find(id)
+        else:
+            found = known.path
+        return None if found is None else self._parts.absolute(found)
+
+    def notices(self) -> list[Notice]:
+        """Return what a person should know about the folders: copies, strangers, second notes."""
+        return sorted(self._desk.notices.values(), key=lambda notice: notice.path)
+
+    def capabilities(self) -> Capabilities:
+        """Say what the ledger guarantees."""
+        return self._parts.ledger.capabilities()
