@@ -12,9 +12,9 @@ from hitl_vault.errors import (
     Denied,
     Indeterminate,
     InvalidRequest,
+    OutcomeNotRecorded,
     Refused,
     RequestNotFound,
-    StorageError,
 )
 
 
@@ -135,9 +135,9 @@ async def test_an_unsure_commit_is_asked_again(office: Office, hitl: Process, ap
 async def test_an_end_that_cannot_be_recorded_is_told(
     office: Office, hitl: Process, approved: Request
 ):
-    """The block ran and the disk is full: the caller hears of it, and may report again."""
+    """The block ran and the disk is full: the caller hears that it ran, and may report again."""
     run = hitl.execution(approved.id)
-    with pytest.raises(StorageError):
+    with pytest.raises(OutcomeNotRecorded, match=r"was executed.*executed\|failed"):
         async with run:
             office.ledger.failing = 1
     assert (await hitl.get(approved.id)).status is Status.EXECUTING
