@@ -161,9 +161,11 @@ def lose(path, how):
         file.unlink()
     if how == "empty":
         path.touch()
-    if how == "only the header":  # what SQLite leaves of a database without tables
+    if how in {"only the header", "a torn log"}:  # what SQLite leaves of a database without tables
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
+    if how == "a torn log":
+        path.with_name("ledger.db-wal").write_bytes(b"half of the first commit")
 
 
 @pytest.mark.parametrize("trace", ["documents.db", "the note"])
@@ -199,7 +201,7 @@ async def test_a_log_without_its_ledger_is_not_thrown_away(workspace):
     assert log.read_bytes() == b"the last commits"
 
 
-@pytest.mark.parametrize("how", ["missing", "empty", "only the header"])
+@pytest.mark.parametrize("how", ["missing", "empty", "only the header", "a torn log"])
 async def test_a_first_start_needs_no_ceremony(workspace, how):
     """A new folder, and one where the first start was killed at any moment, simply open."""
     (workspace / STATE).mkdir()

@@ -33,11 +33,20 @@ def trace_of_a_ledger(state: Path) -> str:
 
 
 def _log(state: Path) -> str:
+    """Look for a log whose database is gone. SQLite writes one only beside a file with a header,
+    so that a first start that was killed, or is still at it in another process, leaves none.
+    """
     log = state / "ledger.db-wal"
+    if _size(log) and not _size(state / "ledger.db"):
+        return f"{log.name} still holds a part of it"
+    return ""
+
+
+def _size(file: Path) -> int:
     try:
-        return f"{log.name} still holds a part of it" if log.stat().st_size else ""
+        return file.stat().st_size
     except OSError:
-        return ""
+        return 0
 
 
 def _memory(state: Path) -> str:
