@@ -145,6 +145,18 @@ async def test_an_end_that_cannot_be_recorded_is_told(
     assert (await hitl.get(approved.id)).result == "late"
 
 
+async def test_an_interruption_on_a_full_disk_stays_one(
+    office: Office, hitl: Process, approved: Request
+):
+    """The task that was cancelled ends cancelled, and its end is recorded later as unknown."""
+    with pytest.raises(asyncio.CancelledError):
+        async with hitl.execution(approved.id):
+            office.ledger.failing = 1
+            raise asyncio.CancelledError
+    await hitl._report_again()
+    assert (await hitl.get(approved.id)).status is Status.UNKNOWN
+
+
 async def test_a_deny_rule_beats_an_approval(office: Office, hitl: Process, approved: Request):
     """The policy was changed after the approval: nothing runs, and the approval stays unused."""
     office.policy.text = (
