@@ -215,7 +215,7 @@ async def test_what_is_not_open_says_so(vault):
     await check(asked.id)
 
 
-@pytest.mark.parametrize("broken", ["templates", "reviewers", "index"])
+@pytest.mark.parametrize("broken", ["templates", "index"])
 async def test_opening_that_fails_leaves_nothing_open(vault, broken):
     """No file and no thread of a vault that could not be assembled, however often it is tried."""
     async with desk(vault):
@@ -223,8 +223,6 @@ async def test_opening_that_fails_leaves_nothing_open(vault, broken):
     if broken == "templates":
         (vault / ".hitl" / "templates").mkdir()
         (vault / ".hitl" / "templates" / "document.md.j2").write_text("{% if %}")
-    elif broken == "reviewers":
-        (vault / ".hitl" / "reviewers.toml").write_text("[alice")
     else:
         for file in (vault / ".hitl").glob("documents.db*"):
             file.unlink()
