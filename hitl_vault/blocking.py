@@ -9,6 +9,7 @@ import functools
 import inspect
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -18,7 +19,11 @@ from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Details, Verdict
 from hitl_vault.engine.desk import Notice
 from hitl_vault.engine.execution import Execution
+from hitl_vault.errors import NotOpen
 from hitl_vault.ports import Capabilities
+
+_NOT_OPEN = "it is not open; open it first: `with Orchestrator(...) as hitl:`"
+_CLOSED = "it is closed; make a new one: `with Orchestrator(...) as hitl:`"
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -48,8 +53,13 @@ class Orchestrator:
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="hitl-loop", daemon=True
         )
+        self._work: set[asyncio.Task[Any]] = set()
+        self._closed = False
+        self._gate = threading.Lock()  # what passes it before closing is ended by closing
 
     def __enter__(self) -> Self:
+        if self._closed or self._thread.is_alive():
+            raise NotOpen(_CLOSED if self._closed else "it is open already, and is opened once")
         self._thread.start()
         try:
             self.run(self.hitl.open())
@@ -67,40 +77,75 @@ class Orchestrator:
         self.close()
 
     def close(self) -> None:
-        """Release everything."""
-        if self._loop.is_closed():
-            return
+        """Release everything. Whoever waits in another thread gets NotOpen."""
+        with self._gate:
+            if self._closed:
+                return
+            self._closed = True
         if not self._thread.is_alive():
             self._loop.close()
             return
         try:
-            self.run(self.hitl.aclose())
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
 
+    def _check_open(self) -> None:
+        if self._closed or not self._thread.is_alive():
+            raise NotOpen(_CLOSED if self._closed else _NOT_OPEN)
+
+    async def _end(self) -> None:
+        """End what other threads wait for, while its end can still be recorded; then close."""
+        work = set(self._work)
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await self.hitl.aclose()
+
+    async def _counted(self, work: Coroutine[Any, Any, _R]) -> _R:
+        task = asyncio.current_task()
+        assert task is not None
+        self._work.add(task)
+        try:
+            return await work
+        finally:
+            self._work.discard(task)
+
     def run(self, work: Coroutine[Any, Any, _R]) -> _R:
         """Wait for asynchronous work on this object's event loop.
 
         An interrupt (Ctrl-C) cancels the work before it is raised.
+
+        Raises:
+            NotOpen: It is not open, or was closed meanwhile by another thread.
         """
-        if not self._thread.is_alive():
-            work.close()
-            raise RuntimeError("open it first: `with Orchestrator(...) as hitl:`")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._gate:
+            try:
+                self._check_open()
+            except NotOpen:
+                work.close()
+                raise
+            future = asyncio.run_coroutine_threadsafe(self._counted(work), self._loop)
         try:
             return future.result()
+        except CancelledError as error:
+            if self._closed:
+                raise NotOpen(_CLOSED) from error
+            raise
         except BaseException:
             future.cancel()
             raise
 
     def evaluate(self, type: str, details: Details, **who: str) -> Verdict:
         """Return what the policy says of an action, and why."""
+        self._check_open()
         return self.hitl.evaluate(type, details, **who)
 
     def requires_approval(self, type: str, details: Details, **who: str) -> bool:
         """True unless the policy allows the action without asking."""
+        self._check_open()
         return self.hitl.requires_approval(type, details, **who)
 
     request_approval = _blocking(_Async.request_approval)
@@ -141,6 +186,7 @@ class Orchestrator:
     @contextmanager
     def execution(self, id: str, *, executor: str | None = None) -> Iterator[Execution]:
         """Claim an approved request, and record how the block ended."""
+        self._check_open()
         run = self.hitl.execution(id, executor=executor)
         self.run(run.claim())
         try:
@@ -189,7 +235,8 @@ class Orchestrator:
                 except StopAsyncIteration:
                     return
         finally:
-            self.run(changes.aclose())
+            if not self._closed:
+                self.run(changes.aclose())
 
     async def _changes(self, after: int, follow: bool) -> AsyncGenerator[Recorded, None]:
         """Subscribe on the event loop, which listening for other processes needs."""

@@ -11,6 +11,7 @@ HitlVaultError
     Refused                  a rule of the lifecycle says no; nothing changed
     ExecutionFailed          it ran before, under the same key, and failed
     OutcomeUnknown           the executor died; a person must resolve it
+        OutcomeNotRecorded   it ran here, and how it ended could not be stored yet
     RequestNotFound
     InvalidRequest           the action, id or option cannot be accepted
     ConfigError              a setting is wrong
@@ -19,7 +20,9 @@ HitlVaultError
     DocumentError            a note cannot be read; names path and line
     StorageError             not stored, nothing changed
         NewerFormat          written by a newer version of hitl_vault
-        LedgerCorrupt        the ledger contradicts itself
+        LedgerCorrupt        the ledger contradicts itself, or its file is damaged
+        LedgerLost           there was a ledger, and its file is gone or empty
+        NotOpen              used before it was opened, or after it was closed
         Indeterminate        may have happened; retry with the same id
     TrustError               what should prove an answer does not
     NotSent                  people could not be told, for now or for ever
@@ -125,6 +128,15 @@ class OutcomeUnknown(HitlVaultError):
         self.request = request
 
 
+class OutcomeNotRecorded(OutcomeUnknown):
+    """The action has run here, and how it ended could not be stored. It must not run again.
+
+    It is stored as soon as it can be, while this process lives; afterwards a person resolves it.
+    """
+
+    code = "outcome_not_recorded"
+
+
 class ExecutionFailed(HitlVaultError):
     """The action ran before, under the same key, and failed. It does not run again by itself."""
 
@@ -199,9 +211,21 @@ class NewerFormat(StorageError):
 
 
 class LedgerCorrupt(StorageError):
-    """The ledger contradicts itself; `hitl audit verify` names the first bad event."""
+    """The ledger contradicts itself, or its file is damaged; `hitl audit verify` says where."""
 
     code = "ledger_corrupt"
+
+
+class LedgerLost(StorageError):
+    """The vault had a ledger whose file is gone or empty. No new one is begun unless told to."""
+
+    code = "ledger_lost"
+
+
+class NotOpen(StorageError, RuntimeError):
+    """Used before it was opened, or closed meanwhile. What was asked still waits."""
+
+    code = "not_open"
 
 
 class Indeterminate(StorageError):

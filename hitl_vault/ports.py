@@ -167,7 +167,11 @@ class Ledger(Protocol):
         ...
 
     async def verify(self) -> Head | Break:
-        """Walk the whole chain and compare every request with the digest its newest event holds."""
+        """Walk the whole chain and compare every request with the digest its newest event holds.
+
+        Raises:
+            LedgerCorrupt: Both hold, and what they are searched by is damaged.
+        """
         ...
 
     async def head(self) -> Head:
@@ -183,7 +187,7 @@ class Ledger(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Release everything. Waiters of this process raise CancelledError."""
+        """Release everything. Who waits or follows in this process gets NotOpen."""
         ...
 
 

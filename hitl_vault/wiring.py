@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from hitl_vault.adapters.tokens import Tokens
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
 from hitl_vault.adapters.vault.templates import VaultRenderer
+from hitl_vault.adapters.vault.traces import trace_of_a_ledger
 from hitl_vault.adapters.watch.supervised import SupervisedWatcher
 from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
 from hitl_vault.engine import orchestrator
@@ -72,33 +75,45 @@ def assemble(
         rejected=settings.rejected_folder,
         done=settings.done_folder,
     )
-    index = DocumentIndex(state / "documents.db", settings.done_folder)
-    return Parts(
-        ledger=open_ledger(root, clock),
-        vault=FilesystemVault(root, names, index),
-        watcher=SupervisedWatcher(
-            root,
-            mode=settings.watch,  # type: ignore[arg-type]
-            also=frozenset({settings.policy}),
-        ),
-        watching=watching,
-        policy_path=settings.policy,
-        policy=FilePolicy(root / settings.policy, kept=state / "policy.last-good"),
-        presence=LockfilePresence(state / "run"),
-        clock=clock,
-        renderer=VaultRenderer(state / "templates"),
-        token=Tokens().take,
-        executor=f"{os_user()}@{socket.gethostname()}:{os.getpid()}",
-        options=options_of(settings),
-        people=FilePeople(state / "reviewers.toml").load,
-        absolute=lambda path: str(root / path),
-    )
+    renderer = VaultRenderer(state / "templates")
+    with contextlib.ExitStack() as opened:  # what fails leaves nothing open
+        ledger = open_ledger(root, clock)
+        opened.callback(ledger.close)
+        index = DocumentIndex(state / "documents.db", settings.done_folder)
+        opened.callback(index.close)
+        parts = Parts(
+            ledger=ledger,
+            vault=FilesystemVault(root, names, index),
+            watcher=SupervisedWatcher(
+                root,
+                mode=settings.watch,  # type: ignore[arg-type]
+                also=frozenset({settings.policy}),
+            ),
+            policy_path=settings.policy,
+            watching=watching,
+            policy=FilePolicy(root / settings.policy, kept=state / "policy.last-good"),
+            presence=LockfilePresence(state / "run"),
+            clock=clock,
+            renderer=renderer,
+            token=Tokens().take,
+            executor=f"{os_user()}@{socket.gethostname()}:{os.getpid()}",
+            options=options_of(settings),
+            people=FilePeople(state / "reviewers.toml").load,
+            absolute=lambda path: str(root / path),
+        )
+        opened.pop_all()
+    return parts
 
 
 def open_ledger(root: Path, clock: Clock | None = None) -> SqliteLedger:
     """Open the ledger of the vault at `root`."""
     state = root / STATE_FOLDER
-    return SqliteLedger(state / "ledger.db", clock or SystemClock(), bell=state / "bell")
+    return SqliteLedger(
+        state / "ledger.db",
+        clock or SystemClock(),
+        bell=state / "bell",
+        lost=partial(trace_of_a_ledger, state),
+    )
 
 
 def options_of(settings: Settings) -> Options:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.adapters.people.file import FilePeople
+from hitl_vault.cli.opening import ledger_of
 from hitl_vault.config import STATE_FOLDER, Settings
 from hitl_vault.core.chain import Break
 from hitl_vault.errors import ConfigError, StorageError
+
+_ADVICE = {  # by the error's code; what is not here says itself what to do
+    "newer_format": "upgrade hitl-vault here; the ledger itself is well",
+    "ledger_corrupt": "keep a copy of it before you change anything",
+}
 
 
 class Mark(Enum):
@@ -65,20 +71,25 @@ def _nearest(path: Path) -> Path:
 
 
 def ledger(root: Path) -> Iterator[Check]:
-    """Open the ledger and prove its chain."""
+    """Open the ledger, prove its chain and look through its file."""
     file = root / STATE_FOLDER / "ledger.db"
     try:
-        opened = LedgerReader(file)
-        try:
-            found = opened.verify()
-        finally:
-            opened.close()
+        with closing(ledger_of(root)) as opened:
+            found, journal = opened.verify(), opened.journal_mode()
     except StorageError as error:
-        yield Check(Mark.WRONG, "ledger", str(error), "restore it from a backup; keep this one")
+        yield Check(Mark.WRONG, "ledger", str(error), _ADVICE.get(error.code, ""))
         return
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
         yield Check(Mark.LOOK, "ledger", f"others may read it (mode {mode:o})", f"chmod 600 {file}")
+    if journal != "wal":
+        yield Check(
+            Mark.LOOK,
+            "journal",
+            "this file system, or a program that has the ledger open, keeps SQLite from its "
+            "write-ahead log: it is as safe and slower, and who reads may wait for who writes",
+            f"keep {STATE_FOLDER} on a local disk",
+        )
     if isinstance(found, Break):
         yield Check(
             Mark.WRONG,

@@ -13,6 +13,7 @@ from hitl_vault.cli.checks import Check, Mark
 from hitl_vault.cli.records import standing
 from hitl_vault.config import Settings
 from hitl_vault.core.model import Status
+from hitl_vault.engine.execution import resolving
 from hitl_vault.errors import HitlVaultError
 from hitl_vault.wiring import Orchestrator
 
@@ -72,7 +73,7 @@ async def _requests(hitl: Orchestrator) -> list[Check]:
             Mark.LOOK,
             "unknown end",
             request.id,
-            f"see what happened, then: hitl resolve {request.id} executed|failed",
+            resolving(request.id),
         )
         for request in unknown
     ]

@@ -1,12 +1,12 @@
 """Owns `hitl doctor`: looks at everything that can be wrong with a vault, and says what to do.
 
-Never repairs anything by itself.
+Never repairs anything unless told to.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,13 +18,26 @@ if TYPE_CHECKING:
     from hitl_vault.cli.checks import Check
 
 
-def doctor(vault: VaultOption = None, json: JsonOption = False) -> None:
+def doctor(
+    vault: VaultOption = None,
+    json: JsonOption = False,
+    reindex: Annotated[
+        bool,
+        typer.Option(
+            "--reindex",
+            help="First build the ledger's search indexes anew, if its events and requests prove "
+            "themselves whole; else change nothing.",
+        ),
+    ] = False,
+) -> None:
     """Look for trouble, and say what to do about it."""
     import asyncio
 
     from hitl_vault.cli.checks import Mark
     from hitl_vault.cli.records import as_json
 
+    if reindex:
+        _reindex(vault)
     checks = asyncio.run(_checked(vault))
     wrong = [check for check in checks if check.mark is Mark.WRONG]
     if json:
@@ -37,6 +50,15 @@ def doctor(vault: VaultOption = None, json: JsonOption = False) -> None:
         _print(checks)
     if wrong:
         raise typer.Exit(1)
+
+
+def _reindex(vault: str | None) -> None:
+    from hitl_vault.cli.opening import reading
+    from hitl_vault.cli.printing import remark
+
+    with reading(vault) as opened:
+        head = opened.ledger.rebuild_indexes()
+    remark(f"the search indexes of the ledger are new; {head.seq:,} events hold")
 
 
 async def _checked(vault: str | None) -> list[Check]:

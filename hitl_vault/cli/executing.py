@@ -16,7 +16,8 @@ from hitl_vault.cli.printing import remark, safe
 from hitl_vault.cli.progress import waiting
 from hitl_vault.cli.signals import Forwarding
 from hitl_vault.core.model import Details, Effect, Request, Status
-from hitl_vault.errors import Conflict, OutcomeUnknown
+from hitl_vault.engine.execution import resolving
+from hitl_vault.errors import Conflict, OutcomeNotRecorded, OutcomeUnknown
 
 if TYPE_CHECKING:
     from hitl_vault.engine.execution import Execution
@@ -87,7 +88,11 @@ async def _claimed(execution: Execution, signals: Forwarding) -> int:
     if result is None:
         remark(error)
     status = Status.EXECUTED if code == 0 else Status.FAILED
-    await execution.finish(status, result=result, error=error)
+    try:
+        await execution.finish(status, result=result, error=error)
+    except OutcomeNotRecorded:
+        remark(f"the command has run and ended with exit code {code}")
+        raise
     return code
 
 
@@ -141,8 +146,8 @@ async def _ran_before(hitl: Orchestrator, request: Request) -> int:
     ended = await hitl.wait_for_outcome(request.id)
     if ended.status is Status.UNKNOWN:
         raise OutcomeUnknown(
-            f"{ended.id} was started and its end is not known, so it does not run again; see what "
-            f"happened, then: hitl resolve {ended.id} executed|failed",
+            f"{ended.id} was started and its end is not known, so it does not run again; "
+            f"{resolving(ended.id)}",
             ended,
         )
     recorded = ended.result.get("exit_code") if isinstance(ended.result, dict) else None

@@ -12,10 +12,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hitl_vault.adapters.ledger.reader import LedgerReader
+from hitl_vault.adapters.vault.traces import trace_of_a_ledger
 from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
 from hitl_vault.document.inert import one_line
 from hitl_vault.errors import RequestNotFound
@@ -90,11 +92,17 @@ def _shared(one: str, two: str) -> int:
 def reading(vault: str | None) -> Iterator[Opened]:
     """Open the vault for reading."""
     root, settings = locate(vault)
-    ledger = LedgerReader(root / STATE_FOLDER / "ledger.db")
+    ledger = ledger_of(root)
     try:
         yield Opened(root=root, settings=settings, ledger=ledger)
     finally:
         ledger.close()
+
+
+def ledger_of(root: Path) -> LedgerReader:
+    """Open the ledger of the vault at `root`; a lost one is not begun anew. Raises StorageError."""
+    state = root / STATE_FOLDER
+    return LedgerReader(state / "ledger.db", partial(trace_of_a_ledger, state))
 
 
 def locate(vault: str | None) -> tuple[Path, Settings]:

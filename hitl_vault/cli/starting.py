@@ -70,13 +70,21 @@ def init(
             show_default=False,
         ),
     ] = None,
+    new_ledger: Annotated[
+        bool,
+        typer.Option(
+            "--new-ledger",
+            help="Where the ledger was lost and there is no backup: begin an empty one, without "
+            "any request or decision made before.",
+        ),
+    ] = False,
 ) -> None:
     """Make a vault, or add one to a folder of notes."""
     from hitl_vault.cli.printing import Cell, print_lines, safe
 
     root = Path(folder or _usual()).expanduser().absolute()
     try:
-        made, kept = make_vault(root)
+        made, kept = make_vault(root, new_ledger=new_ledger)
     except OSError as error:
         where = error.filename or root
         raise StorageError(f"cannot make {where}: {error.strerror or error}") from error
@@ -109,10 +117,15 @@ def _quoted(text: str) -> str:
     return shlex.quote(text)
 
 
-def make_vault(root: Path) -> tuple[list[str], list[str]]:
-    """Make what is missing; return the names of what was made and of what was there and kept."""
-    from hitl_vault.adapters.ledger.reader import LedgerReader
+def make_vault(root: Path, *, new_ledger: bool = False) -> tuple[list[str], list[str]]:
+    """Make what is missing; return the names of what was made and of what was there and kept.
+
+    Raises:
+        LedgerLost: The ledger is missing though there was one, and `new_ledger` is not set.
+        StorageError: `new_ledger` is set, and there is a ledger, or a part of one.
+    """
     from hitl_vault.adapters.vault.templates import shipped
+    from hitl_vault.cli.opening import ledger_of
     from hitl_vault.config import STATE_FOLDER, load_settings
 
     made: list[str] = []
@@ -133,9 +146,24 @@ def make_vault(root: Path) -> tuple[list[str], list[str]]:
     _place(state / "config.toml", _commented(settings), f"{STATE_FOLDER}/config.toml", made, kept)
     _place(state / ".gitignore", _IGNORE.encode(), f"{STATE_FOLDER}/.gitignore", made, kept)
     known = (state / "ledger.db").exists()
-    LedgerReader(state / "ledger.db").close()
-    (kept if known else made).append(f"{STATE_FOLDER}/ledger.db")
+    if new_ledger:
+        _begin_ledger(state)
+    ledger_of(root).close()
+    (kept if known and not new_ledger else made).append(f"{STATE_FOLDER}/ledger.db")
     return made, kept
+
+
+def _begin_ledger(state: Path) -> None:
+    """Begin an empty ledger where one was lost. What the notes showed of it is forgotten first."""
+    from hitl_vault.adapters.ledger.reader import LedgerReader
+
+    for name in ("ledger.db", "ledger.db-wal"):
+        file = state / name
+        if file.exists() and file.stat().st_size:
+            raise StorageError(f"{file} is not empty; to begin a new ledger, move it away first")
+    for file in state.glob("documents.db*"):
+        file.unlink()
+    LedgerReader(state / "ledger.db").close()
 
 
 def _folders(settings: Settings) -> list[str]:

@@ -21,14 +21,24 @@ from hitl_vault.errors import (
     Denied,
     HitlVaultError,
     InvalidRequest,
+    NotOpen,
+    OutcomeNotRecorded,
+    OutcomeUnknown,
     Refused,
     RequestNotFound,
+    StorageError,
 )
 from hitl_vault.ports import Receipt
 
 _log = logging.getLogger(__name__)
 _MAX_RESULT_BYTES = 65_536
 _MAX_ERROR_CHARS = 4_000
+
+_ENDED = {
+    Status.EXECUTED: "was executed",
+    Status.FAILED: "was started and failed",
+    Status.UNKNOWN: "was started and interrupted",
+}
 
 Submit = Callable[[Any], Awaitable[Receipt]]
 
@@ -138,25 +148,49 @@ class Execution:
         elif isinstance(error, Exception):
             await self.finish(Status.FAILED, error=_described(error))
         else:
+            await self._torn_away(error)
+
+    async def _torn_away(self, error: BaseException) -> None:
+        try:
             await self.finish(Status.UNKNOWN, error=f"interrupted by {type(error).__name__}")
+        except OutcomeUnknown as problem:  # an interruption stays one, whatever the disk does
+            _log.error("%s", problem)
 
     async def finish(self, status: Status, *, result: Any = None, error: str = "") -> None:
         """Record how it ended.
 
         Raises:
-            StorageError: It could not be stored; it is tried again while this process lives, and
-                the request stays `executing` until then.
+            OutcomeNotRecorded: It could not be stored; it is tried again while this process lives,
+                and the request stays `executing` until then.
         """
-        await self._report(
-            c.Finish(
-                id=self._id,
-                claim_id=self.claim_id,
-                status=status,
-                by=self._executor,
-                result=as_json(result),
-                error=error[:_MAX_ERROR_CHARS],
-            )
+        finish = c.Finish(
+            id=self._id,
+            claim_id=self.claim_id,
+            status=status,
+            by=self._executor,
+            result=as_json(result),
+            error=error[:_MAX_ERROR_CHARS],
         )
+        try:
+            await self._report(finish)
+        except StorageError as problem:
+            raise OutcomeNotRecorded(
+                self._not_recorded(status, problem), self._request
+            ) from problem
+
+    def _not_recorded(self, status: Status, problem: StorageError) -> str:
+        told = f"{self._id} {_ENDED[status]}, and that could not be recorded ({problem})"
+        if isinstance(problem, NotOpen):
+            return f"{told}; it must not run again: {resolving(self._id)}"
+        return (
+            f"{told}; it must not run again. It is recorded as soon as that works, while this "
+            f"program runs; after that, {resolving(self._id)}"
+        )
+
+
+def resolving(id: str) -> str:
+    """Return the command that records an end only a person can find out."""
+    return f"see what happened, then: hitl resolve {id} executed|failed"
 
 
 def _described(error: Exception) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from hitl_vault.core.model import Details, Effect, Request, Status
 from hitl_vault.engine.checks import MAX_NAME_BYTES, MAX_TEXT_BYTES, name_of, seconds_of, text_of
-from hitl_vault.engine.execution import as_json, exact_json
+from hitl_vault.engine.execution import as_json, exact_json, resolving
 from hitl_vault.errors import Conflict, Denied, ExecutionFailed, InvalidRequest, OutcomeUnknown
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ class Guard:
             why = ended.outcome.error if ended.outcome else ""
             raise ExecutionFailed(f"{ended.id} ran before and failed: {why}")
         raise OutcomeUnknown(
-            f"{ended.id} was started and its end is not known; see what happened, then record it "
-            f"with: hitl resolve {ended.id}",
+            f"{ended.id} was started and its end is not known, so it does not run again; "
+            f"{resolving(ended.id)}",
             ended,
         )
 

@@ -28,6 +28,9 @@ class Looking(ABC):
     @abstractmethod
     def _parts(self) -> Parts: ...
 
+    @abstractmethod
+    def _check_open(self) -> None: ...
+
     async def get(self, id: str) -> Request:
         """Return one request. Raises RequestNotFound."""
         request = await self._parts.ledger.get(known_id(id))
@@ -89,15 +92,16 @@ class Looking(ABC):
 
     async def document_path(self, id: str) -> str | None:
         """Return where the request's note lies on disk, None if it has none."""
-        known = self._display.known(known_id(id))
-        if known is None or await self._parts.vault.load(known.path) is None:
-            found = await self._parts.vault.find(id)
+        vault, known = self._parts.vault, self._display.known(known_id(id))
+        if known is None or await vault.load(known.path) is None:
+            found = await vault.find(id)
         else:
             found = known.path
         return None if found is None else self._parts.absolute(found)
 
     def notices(self) -> list[Notice]:
         """Return what a person should know about the folders: copies, strangers, second notes."""
+        self._check_open()
         return sorted(self._desk.notices.values(), key=lambda notice: notice.path)
 
     def capabilities(self) -> Capabilities:

@@ -38,6 +38,7 @@ from hitl_vault.errors import (
     Denied,
     HitlVaultError,
     Indeterminate,
+    NotOpen,
     Refused,
     RequestNotFound,
     StorageError,
@@ -46,6 +47,7 @@ from hitl_vault.ports import Hints, Kept, Receipt
 
 _log = logging.getLogger(__name__)
 _POLL_S = 1.0
+_NOT_OPEN = "it is not open; open it first: `async with Orchestrator(...) as hitl:`"
 
 
 class Orchestrator(Answering):
@@ -91,6 +93,7 @@ class Orchestrator(Answering):
         self._desk = Desk(parts, self._display, self.policies)
         self._waiting = Waiting(parts, self._display)
         self._unreported: dict[str, c.Finish] = {}
+        self._reporter: asyncio.Task[None] | None = None
         self._timers = Timers(parts, self._display.show_soon, self._slowly)
         try:
             await self._display.start()
@@ -116,6 +119,8 @@ class Orchestrator(Answering):
             release.push_async_callback(self._leave, parts)
             release.push_async_callback(parts.watcher.aclose)
             tasks, self._tasks = self._tasks, []
+            if self._reporter is not None:
+                tasks.append(self._reporter)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -132,8 +137,12 @@ class Orchestrator(Answering):
     @property
     def _parts(self) -> Parts:
         if self._open is None:
-            raise RuntimeError("open it first: `async with Orchestrator(...) as hitl:`")
+            raise NotOpen(_NOT_OPEN)
         return self._open
+
+    def _check_open(self) -> None:
+        if self._open is None:
+            raise NotOpen(_NOT_OPEN)
 
     # asking
 
@@ -147,9 +156,10 @@ class Orchestrator(Answering):
         run_id: str = "",
     ) -> Verdict:
         """Return what the policy says of an action: allow, ask or deny, and why."""
+        now = self._parts.clock.now()
         action = action_of(type, "", details, requested_by, agent, run_id)
         self.policies.reload()
-        return self.policies.evaluate(action, self._parts.clock.now())
+        return self.policies.evaluate(action, now)
 
     def requires_approval(self, type: str, details: Details, **who: str) -> bool:
         """True unless the policy allows the action without asking."""
@@ -272,7 +282,6 @@ class Orchestrator(Answering):
         while True:
             await self._parts.clock.sleep(_POLL_S)
             self._parts.ledger.hint()
-            await self._report_again()
 
     # running
 
@@ -354,18 +363,21 @@ class Orchestrator(Answering):
 
     async def archive(self, older_than_s: float | None = None) -> int:
         """Move notes of finished requests to the Done folder; return how many."""
+        self._check_open()
         moved = await self._display.archive(seconds_of(older_than_s, "older_than_s"))
         await self._display.flush()
         return moved
 
     async def settle_overdue(self) -> int:
         """Record deadlines that have passed and executors that died; return how many changed."""
+        self._check_open()
         changed = await self._timers.sweep() + await self._timers.find_dead_executors()
         await self._display.flush()
         return changed
 
     async def read_notes(self) -> None:
         """Look at every note once, as the running desk does all the time."""
+        self._check_open()
         await self._desk.tick()
 
     def _slowly(self) -> None:
@@ -377,7 +389,6 @@ class Orchestrator(Answering):
     async def _slow_round(self) -> None:
         try:
             self._parts.presence.keep()
-            await self._report_again()
             await self.archive()
         except Exception as error:  # none of it is urgent; the next round tries again
             _log.warning("the slow round could not be finished: %s", error)
@@ -406,13 +417,22 @@ class Orchestrator(Answering):
         try:
             receipt = await self._submit(finish)
         except StorageError:
-            self._listen()
+            if self._open is not None and self._reporter is None:
+                self._reporter = asyncio.create_task(self._report_later(), name="hitl-report")
             raise
         except HitlVaultError:
-            del self._unreported[finish.claim_id]
+            self._unreported.pop(finish.claim_id, None)
             raise
-        del self._unreported[finish.claim_id]
+        self._unreported.pop(finish.claim_id, None)
         return receipt
+
+    async def _report_later(self) -> None:
+        try:
+            while self._unreported:
+                await self._parts.clock.sleep(_POLL_S)
+                await self._report_again()
+        finally:
+            self._reporter = None
 
     async def _report_again(self) -> None:
         for finish in list(self._unreported.values()):
@@ -424,8 +444,11 @@ class Orchestrator(Answering):
         self._display.show_soon(id)
         if self._parts.watching:
             self._desk.wake()
-        else:
+            return
+        try:
             await self._display.flush()
+        except StorageError as error:  # the commit counts; what is shown is saved another time
+            _log.error("what the notes show could not be saved: %s", error)
 
 
 def _sentence(receipt: Receipt) -> str:

@@ -16,7 +16,7 @@ from hitl_vault.core.chain import Head
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Answer, Assurance, Escalation, Stage, Status
 from hitl_vault.core.register import Grant, Register
-from hitl_vault.errors import InvalidRequest, RequestNotFound, StorageError
+from hitl_vault.errors import InvalidRequest, NotOpen, RequestNotFound, StorageError
 from hitl_vault.ports import Filter, Kept
 from hitl_vault.testing.clock import START, FakeClock
 from hitl_vault.testing.samples import make_ask, make_claim, make_finish, make_vote
@@ -430,8 +430,8 @@ async def test_the_order_of_one_moment_is_stable(ledger):
 # the end
 
 
-async def test_closing_cancels_who_waits_and_who_follows(ledger):
-    """Waiters and followers of this process end with CancelledError, not never."""
+async def test_closing_tells_who_waits_and_who_follows(ledger):
+    """Waiters and followers of this process end with NotOpen: nobody cancelled their own task."""
     request = await accept(ledger, make_ask())
     waiter = await waiting(ledger, request)
 
@@ -444,7 +444,7 @@ async def test_closing_cancels_who_waits_and_who_follows(ledger):
     await until(lambda: ledger._followers)
     await ledger.aclose()
     done = await asyncio.wait_for(asyncio.gather(waiter, follower, return_exceptions=True), 5)
-    assert [type(one) for one in done] == [asyncio.CancelledError] * 2
+    assert [type(one) for one in done] == [NotOpen] * 2
     ledger.hint()
     await asyncio.sleep(0)
 

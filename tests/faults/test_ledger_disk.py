@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hitl_vault.adapters.ledger import sqlite_rows as rows
+from hitl_vault.adapters.ledger import sqlite_file
 from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
 from hitl_vault.core.chain import Break
@@ -79,7 +79,7 @@ async def test_a_full_disk_stores_nothing_and_recovers(workspace):
                 while file.write(b"x" * 4096):
                     pass
             kept = []
-            with pytest.raises(StorageError, match="nothing changed") as failed:
+            with pytest.raises(StorageError, match="not stored") as failed:
                 for n in range(1000):
                     await ledger.submit(make_ask(f"a-{n}", details={"pad": "x" * 3000}))
                     kept.append(f"a-{n}")
@@ -167,7 +167,7 @@ async def test_a_newer_ledger_is_left_alone(workspace):
     """A format of the future is refused with NewerFormat, and not one byte changes."""
     path = await filled(workspace / "ledger.db")
     with database(path) as connection:
-        connection.execute(f"PRAGMA user_version={len(rows.MIGRATIONS) + 1}")
+        connection.execute(f"PRAGMA user_version={len(sqlite_file.MIGRATIONS) + 1}")
     before = path.read_bytes()
     for opening in (LedgerReader, lambda path: SqliteLedger(path, FakeClock())):
         with pytest.raises(NewerFormat, match="upgrade hitl-vault"):
@@ -214,13 +214,13 @@ def test_an_empty_file_becomes_a_ledger(workspace):
 
 async def test_every_older_format_opens(workspace):
     """A file of each earlier version is brought up to date and used."""
-    for version in range(1, len(rows.MIGRATIONS) + 1):
+    for version in range(1, len(sqlite_file.MIGRATIONS) + 1):
         path = workspace / f"v{version}.db"
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            for migration in rows.MIGRATIONS[:version]:
+            for migration in sqlite_file.MIGRATIONS[:version]:
                 connection.executescript(migration)
             connection.execute("INSERT INTO meta VALUES ('vault_id', 'old')")
-            connection.execute(f"PRAGMA application_id={rows.APPLICATION_ID}")
+            connection.execute(f"PRAGMA application_id={sqlite_file.APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version={version}")
         await filled(path)
         with closing(LedgerReader(path)) as reader:

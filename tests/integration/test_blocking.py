@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from desk_kit import QUICK, new_vault, ticked
 
-from hitl_vault import Conflict, InvalidRequest, Rejected, Status, WaitTimeout, wiring
+from hitl_vault import Conflict, InvalidRequest, NotOpen, Rejected, Status, WaitTimeout, wiring
 from hitl_vault.blocking import Orchestrator
 
 
@@ -130,3 +130,58 @@ def test_a_vault_is_named_by_a_path(vault, options, says) -> None:
     """An empty name never means the folder one happens to be in."""
     with pytest.raises(InvalidRequest, match=says):
         Orchestrator(vault, **options)
+
+
+def test_closing_tells_who_waits_in_another_thread(root: Path) -> None:
+    """A waiter and a follower get NotOpen, not a cancellation and not for ever."""
+    hitl = Orchestrator(root, **QUICK).__enter__()
+    asked = hitl.request_approval("pay", "", {})
+    events = hitl.subscribe(after=1)
+    with ThreadPoolExecutor(2) as pool:
+        told = [pool.submit(hitl.wait_for_approval, asked.id), pool.submit(next, events)]
+        while len(hitl._work) < 2:
+            threading.Event().wait(0.01)
+        hitl.close()
+        for one in told:
+            with pytest.raises(NotOpen):
+                one.result(timeout=20)
+
+
+def test_closing_records_what_was_running_as_unknown(root: Path) -> None:
+    """A guarded function that another thread still runs may or may not end: a person finds out."""
+    began, go_on = threading.Event(), threading.Event()
+    hitl = Orchestrator(root, **QUICK).__enter__()
+
+    @hitl.guard("pay", key="k")
+    def pay() -> None:
+        began.set()
+        go_on.wait(20)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(pay)
+        while not (waiting := hitl.list_requests(status="pending")):
+            threading.Event().wait(0.01)
+        hitl.approve(waiting[0].id, reviewer="alice")
+        assert began.wait(20)
+        hitl.close()
+        with pytest.raises(NotOpen):
+            running.result(timeout=20)
+        go_on.set()
+    with Orchestrator(root, **QUICK) as again:
+        assert again.get(waiting[0].id).status is Status.UNKNOWN
+
+
+def test_a_closed_one_says_so(root: Path) -> None:
+    """Whatever is asked of it, it says that it is closed and what to do."""
+    with Orchestrator(root, **QUICK) as hitl:
+        asked = hitl.request_approval("pay", "", {})
+    for use in (
+        lambda: hitl.get(asked.id),
+        lambda: hitl.evaluate("pay", {}),
+        lambda: hitl.execution(asked.id).__enter__(),
+        lambda: hitl.wait_for_decision(asked.id),
+        lambda: list(hitl.subscribe()),
+        hitl.__enter__,
+    ):
+        with pytest.raises(NotOpen, match="it is closed; make a new one"):
+            use()

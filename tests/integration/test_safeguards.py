@@ -1,12 +1,27 @@
 """Safeguards of the public API that a careless or hurried caller runs into."""
 
 import asyncio
+import contextlib
 import multiprocessing
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from hitl_vault import Conflict, Denied, Expired, Orchestrator, Refused, Rejected, StorageError
+from hitl_vault import (
+    Conflict,
+    Denied,
+    Expired,
+    HitlVaultError,
+    NotOpen,
+    Orchestrator,
+    OutcomeNotRecorded,
+    Refused,
+    Rejected,
+    StorageError,
+)
 from hitl_vault.blocking import Orchestrator as Blocking
 
 ASK = "default: ask\n"
@@ -95,7 +110,7 @@ async def test_an_end_that_could_not_be_stored_is_stored_later(vault, monkeypatc
         async def full(_command):
             raise StorageError("disk full")
 
-        with pytest.raises(StorageError):
+        with pytest.raises(OutcomeNotRecorded, match="was executed"):
             async with hitl.execution(id) as run:
                 run.result = "done"
                 monkeypatch.setattr(hitl._parts.ledger, "submit", full)
@@ -171,3 +186,74 @@ async def test_a_key_that_was_asked_holds_even_when_the_policy_allows_it_now(vau
         with pytest.raises(Rejected):
             await again("B")
     assert ran == ["A"]
+
+
+async def test_what_is_not_open_says_so(vault):
+    """Used before it is opened or after it was closed, every method raises NotOpen."""
+    hitl = desk(vault)
+
+    async def check(id):
+        for call in (
+            lambda: hitl.evaluate("pay", {}),
+            lambda: hitl.requires_approval("pay", {}),
+            hitl.notices,
+            lambda: hitl.execution(id),
+            lambda: hitl.subscribe(),
+        ):
+            with pytest.raises(NotOpen, match="open"):
+                call()
+        for wait in (hitl.wait_for_approval, hitl.get, hitl.document_path, hitl.mark_executed):
+            with pytest.raises(NotOpen, match="open"):
+                await wait(id)
+        for work in (hitl.archive, hitl.read_notes, hitl.settle_overdue, hitl.verify):
+            with pytest.raises(NotOpen, match="open"):
+                await work()
+
+    await check("x")
+    async with hitl:
+        asked = await hitl.request_approval("pay", "", {})
+    await check(asked.id)
+
+
+async def test_opening_that_fails_leaves_nothing_open(vault):
+    """No file and no thread of a vault that could not be assembled, however often it is tried."""
+    async with desk(vault):
+        pass
+    for file in (vault / ".hitl").glob("documents.db*"):
+        file.unlink()
+    (vault / ".hitl" / "documents.db").mkdir()
+    kept = []
+    for _ in range(5):
+        hitl = desk(vault)
+        with pytest.raises(HitlVaultError) as failed:
+            await hitl.open()
+        kept.append(failed)  # with all its frames: nothing is closed by being forgotten
+    opened = [os.path.realpath(file.path) for file in os.scandir("/proc/self/fd")]
+    assert not [name for name in opened if name.startswith(str(vault))]
+
+
+async def test_an_end_that_found_no_room_is_recorded_once_there_is(workspace):
+    """On a disk that is really full: who ran it is told so, and the end is stored by itself."""
+    disk = workspace / "disk"
+    disk.mkdir()
+    if os.geteuid() or not shutil.which("mount") or subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True
+    ).returncode:  # fmt: skip
+        pytest.skip("mounting a small file system needs root")
+    try:
+        (disk / ".hitl").mkdir()
+        (disk / "Policy.yaml").write_text(ASK)
+        async with desk(disk) as hitl:
+            id = await approved(hitl)
+            with pytest.raises(OutcomeNotRecorded, match=r"was executed.*the disk is full"):
+                async with hitl.execution(id) as run:
+                    run.result = "y" * 50_000
+                    with open(disk / "ballast", "wb", buffering=0) as file:
+                        with contextlib.suppress(OSError):
+                            while file.write(b"x" * 512):
+                                pass
+            assert (await hitl.get(id)).status == "executing"
+            (disk / "ballast").unlink()
+            assert (await hitl.wait_for_outcome(id, timeout=20)).status == "executed"
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

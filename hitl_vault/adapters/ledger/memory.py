@@ -13,7 +13,7 @@ from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import next_due
 from hitl_vault.core.model import Request
 from hitl_vault.core.register import REGISTER_ID, Register
-from hitl_vault.errors import StorageError
+from hitl_vault.errors import NotOpen
 from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
 
 
@@ -31,7 +31,7 @@ class MemoryLedger(WakingLedger):
     async def record(self, command: RegisterCommand) -> Receipt:
         """Judge and keep a command on the register."""
         if self._closed:
-            raise StorageError("the ledger is closed; nothing was stored")
+            raise NotOpen("the ledger is closed; nothing was stored")
         current = await self.register()
         receipt, write, self._head = decide_register(
             current, self._head, command, self._clock.now()
@@ -49,7 +49,7 @@ class MemoryLedger(WakingLedger):
     async def submit(self, command: Command) -> Receipt:
         """Judge and keep the command."""
         if self._closed:
-            raise StorageError("the ledger is closed; nothing was stored")
+            raise NotOpen("the ledger is closed; nothing was stored")
         self._loop = asyncio.get_running_loop()
         current = self._read(command.id)
         if current is None and isinstance(command, Ask) and command.key is not None:
@@ -122,9 +122,9 @@ class MemoryLedger(WakingLedger):
         return Capabilities(durability="none", ordered_feed=True, processes="one")
 
     async def aclose(self) -> None:
-        """Cancel who still waits."""
+        """Dismiss who still waits."""
         self._closed = True
-        self._cancel_waiters()
+        self._dismiss_waiters()
 
 
 def _matches(request: Request, want: Filter) -> bool:

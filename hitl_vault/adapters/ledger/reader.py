@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hitl_vault.adapters.ledger import faults, sqlite_file, sqlite_proof
 from hitl_vault.adapters.ledger import sqlite_rows as rows
 from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
 from hitl_vault.core.register import Register
-from hitl_vault.errors import LedgerCorrupt, StorageError
+from hitl_vault.errors import LedgerCorrupt, NotOpen
 from hitl_vault.ports import Filter
 
 
@@ -24,24 +25,27 @@ class LedgerReader:
     """The ledger in one file, for reading; the file is made if it is missing.
 
     Every method reads what was last committed, by any process. Raises StorageError.
+
+    Args:
+        path: The database.
+        lost: Says what shows that there was a ledger, "" if nothing does. With such a trace, no
+            new ledger is begun in the place of a missing or empty one: LedgerLost.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lost: sqlite_file.Lost = str) -> None:
         self._path = path
-        self._connection = rows.connect(path)
-        try:
-            self.vault_id = rows.prepare(self._connection, path)
-        except BaseException:
-            self._connection.close()
-            raise
+        self._closed = False
+        self._connection, self.vault_id = sqlite_file.open_ledger(path, lost)
         self._genesis = chain.genesis(self.vault_id)
 
     @contextmanager
     def _readable(self) -> Iterator[sqlite3.Connection]:
+        if self._closed:
+            raise NotOpen(f"the ledger {self._path} is closed")
         try:
             yield self._connection
         except sqlite3.Error as error:
-            raise StorageError(f"cannot read {self._path}: {error}") from error
+            raise faults.unreadable(error, self._path) from error
         except (ValueError, TypeError, RecursionError) as error:
             raise LedgerCorrupt(
                 f"{self._path} holds a record that cannot be read ({error}); "
@@ -94,10 +98,29 @@ class LedgerReader:
             return rows.head(connection, self._genesis)
 
     def verify(self) -> Head | Break:
-        """Walk the whole chain and compare every request with it."""
+        """Walk the whole chain, compare every request with it, and look through the file.
+
+        Raises:
+            LedgerCorrupt: The chain holds, and the file around it is damaged.
+        """
         with self._readable() as connection:
-            return rows.verify(connection, self._genesis)
+            return sqlite_proof.verify(connection, self._genesis)
+
+    def rebuild_indexes(self) -> Head:
+        """Build the search indexes anew from the requests and events, which must prove themselves.
+
+        Raises:
+            LedgerCorrupt: They do not, or more than the indexes is damaged; nothing was changed.
+        """
+        with self._readable() as connection:
+            return sqlite_proof.rebuild_indexes(connection, self._genesis)
+
+    def journal_mode(self) -> str:
+        """Return how the file is journaled, "wal" where the file system allows it."""
+        with self._readable() as connection:
+            return sqlite_file.journal_mode(connection)
 
     def close(self) -> None:
         """Close the file."""
+        self._closed = True
         self._connection.close()

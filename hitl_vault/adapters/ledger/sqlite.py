@@ -1,7 +1,7 @@
 """Owns the embedded ledger: one SQLite file, many processes. Never decides: `cas.decide` does.
 
 One thread writes. Commands that arrive while it commits go into its next transaction together, so
-that many share one fsync (WAL, `synchronous=FULL`). After each commit it touches the bell file,
+that many share one fsync (WAL, `synchronous=EXTRA`). After each commit it touches the bell file,
 which the other processes watch.
 """
 
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from hitl_vault.adapters.ledger import faults, sqlite_file
 from hitl_vault.adapters.ledger import sqlite_rows as rows
 from hitl_vault.adapters.ledger.cas import Write, decide, decide_register
 from hitl_vault.adapters.ledger.reader import LedgerReader
@@ -30,11 +31,15 @@ from hitl_vault.core.commands import Command, RegisterCommand
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
 from hitl_vault.core.register import Register
-from hitl_vault.errors import Indeterminate, LedgerCorrupt, StorageError
+from hitl_vault.errors import Indeterminate, LedgerCorrupt, NotOpen, StorageError
 from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
 
 _MAX_BATCH = 512
 _BUSY_S = 15.0
+_REPLACED = (
+    "was deleted or replaced while this program had it open; nothing was stored. Put the right "
+    "file in its place, then start this program again"
+)
 _BELL_S = 0.0005  # under load the bell rings at most this often; the last ring is never left out
 
 _T = TypeVar("_T")
@@ -47,17 +52,30 @@ class SqliteLedger(WakingLedger):
     Args:
         path: The database; made with its folder if missing.
         bell: A file touched after every commit, None for none.
+        lost: What shows that there was a ledger, asked before a new one is begun; see
+            `LedgerReader`.
     """
 
-    def __init__(self, path: Path, clock: Clock, bell: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        bell: Path | None = None,
+        lost: sqlite_file.Lost = str,
+    ) -> None:
         super().__init__()
         self._path, self._clock, self._bell = path, clock, bell
         with contextlib.suppress(OSError):  # opening it says what is wrong
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._reader = LedgerReader(path)
+        self._reader = LedgerReader(path, lost)
+        try:
+            self._seen = self._reader.head().seq
+        except BaseException:
+            self._reader.close()
+            raise
+        self._opened = _identity(path)
         self.vault_id = self._reader.vault_id
         self._genesis = chain.genesis(self.vault_id)
-        self._seen = self._reader.head().seq
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
 
@@ -71,7 +89,7 @@ class SqliteLedger(WakingLedger):
 
     async def _commit_soon(self, command: Command | RegisterCommand) -> Receipt:
         if self._closed:
-            raise StorageError("the ledger is closed; nothing was stored")
+            raise NotOpen("the ledger is closed; nothing was stored")
         self._loop = asyncio.get_running_loop()
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_all, name="hitl-ledger", daemon=True)
@@ -114,8 +132,9 @@ class SqliteLedger(WakingLedger):
         futures = [future for _, future in batch]
         committing = False
         try:
-            connection = connection or rows.connect(self._path)
+            connection = connection or sqlite_file.connect(self._path)
             _begin(connection)
+            self._check_in_place()
             receipts, writes = self._judge(connection, commands)
             committing = True
             connection.execute("COMMIT")
@@ -128,6 +147,11 @@ class SqliteLedger(WakingLedger):
             return None
         self._tell(lambda: self._settle(futures, receipts, writes))
         return connection
+
+    def _check_in_place(self) -> None:
+        """What another process opens now must be what we use: else two would hold one claim."""
+        if _identity(self._path) != self._opened:
+            raise StorageError(f"{self._path} {_REPLACED}")
 
     def _judge(
         self, connection: sqlite3.Connection, commands: list[Command | RegisterCommand]
@@ -209,7 +233,8 @@ class SqliteLedger(WakingLedger):
         return await asyncio.to_thread(self._aside, LedgerReader.verify)
 
     def _aside(self, read: Callable[[LedgerReader], _T]) -> _T:
-        with contextlib.closing(LedgerReader(self._path)) as reader:
+        self._check_in_place()
+        with contextlib.closing(LedgerReader(self._path, lambda: "it was there")) as reader:
             return read(reader)
 
     async def head(self) -> Head:
@@ -219,10 +244,15 @@ class SqliteLedger(WakingLedger):
     def capabilities(self) -> Capabilities:
         """One machine, fsynced."""
         return Capabilities(
-            durability="fsynced file (SQLite WAL, synchronous=FULL)",
+            durability="fsynced file (SQLite WAL, synchronous=EXTRA)",
             ordered_feed=True,
             processes="many on one machine",
         )
+
+    def close(self) -> None:
+        """Close the file of a ledger that was never used."""
+        self._closed = True
+        self._reader.close()
 
     async def aclose(self) -> None:
         """Store what was submitted, then stop the writer and close the file."""
@@ -235,8 +265,16 @@ class SqliteLedger(WakingLedger):
                 await asyncio.to_thread(self._writer.join)
                 await asyncio.sleep(0)  # let the last receipts arrive
         finally:
-            self._cancel_waiters()
+            self._dismiss_waiters()
             self._reader.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class _Bell:
@@ -283,7 +321,7 @@ def _begin(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if not rows.is_busy(error) or time.monotonic() > give_up:
+            if not faults.is_busy(error) or time.monotonic() > give_up:
                 raise
             time.sleep(pause * (0.5 + random.random()))  # noqa: S311  only spreads the tries
             pause = min(pause * 1.5, 0.003)
@@ -302,11 +340,12 @@ def _alone(error: Exception, path: Path) -> Exception:
 def _failure(error: Exception, path: Path, *, committing: bool) -> Exception:
     if isinstance(error, StorageError) or not isinstance(error, sqlite3.Error | OSError):
         return error
-    if committing and not rows.is_full(error):
+    why = faults.said(error, path)
+    if committing and not faults.is_rolled_back(error):
         return Indeterminate(
-            f"{path}: the commit failed ({error}); it may or may not be stored: try again"
+            f"{path}: the commit failed: {why}; it may or may not be stored: try again"
         )
-    return StorageError(f"{path}: not stored, nothing changed: {error}")
+    return StorageError(f"{path}: not stored: {why}")
 
 
 def _fail(futures: list[asyncio.Future[Receipt]], failure: Exception) -> None:

@@ -1,148 +1,26 @@
-"""Owns the tables of the embedded ledger and every SQL statement on them. Never commits.
+"""Owns every SQL statement on the requests and events of the embedded ledger. Never commits.
 
-`PRAGMA user_version` is the schema's version. `MIGRATIONS[n]` brings version n to n + 1; they are
-only ever appended. A file with a higher version than this program knows is refused.
+A search index that is damaged may hide a row that is there, and the same action would be asked for
+twice. So whoever finds nothing looks at the neighbours: where the index leads to rows that hold
+another value than it says, it is not to be believed.
 """
 
 from __future__ import annotations
 
-import contextlib
-import secrets
 import sqlite3
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from hitl_vault.adapters.ledger.cas import Write
 from hitl_vault.core import chain
-from hitl_vault.core.chain import Break, Head
+from hitl_vault.core.chain import Head
 from hitl_vault.core.commands import Ask, Command
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import next_due
 from hitl_vault.core.model import Request
-from hitl_vault.core.register import REGISTER_ID, Register
-from hitl_vault.errors import LedgerCorrupt, NewerFormat, StorageError
+from hitl_vault.core.register import Register
+from hitl_vault.errors import LedgerCorrupt
 from hitl_vault.ports import Filter
-
-APPLICATION_ID = 0x4849544C  # "HITL"
-
-MIGRATIONS = [
-    """
-    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE requests (
-        id TEXT PRIMARY KEY COLLATE NOCASE,
-        rev INTEGER NOT NULL,
-        status TEXT NOT NULL,
-        key TEXT UNIQUE,
-        type TEXT NOT NULL,
-        requested_by TEXT NOT NULL,
-        run_id TEXT NOT NULL,
-        created_us INTEGER NOT NULL,
-        due_us INTEGER,
-        state BLOB NOT NULL
-    );
-    CREATE INDEX requests_by_status ON requests (status, created_us);
-    CREATE INDEX requests_by_time ON requests (created_us);
-    CREATE INDEX requests_by_due ON requests (due_us) WHERE due_us IS NOT NULL;
-    CREATE TABLE events (
-        seq INTEGER PRIMARY KEY,
-        request_id TEXT NOT NULL COLLATE NOCASE,
-        body BLOB NOT NULL,
-        hash TEXT NOT NULL
-    );
-    CREATE INDEX events_by_request ON events (request_id, seq);
-    """,
-    """
-    CREATE TABLE register (rev INTEGER NOT NULL, state BLOB NOT NULL)
-    """,
-]
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file. Raises StorageError if it cannot be opened."""
-    try:
-        connection = sqlite3.connect(
-            path, timeout=15.0, isolation_level=None, check_same_thread=False
-        )
-    except sqlite3.Error as error:
-        raise StorageError(f"cannot open the ledger {path}: {error}") from error
-    try:
-        connection.execute("PRAGMA synchronous=FULL")
-    except sqlite3.Error as error:
-        connection.close()
-        raise StorageError(f"cannot open the ledger {path}: {error}") from error
-    return connection
-
-
-def prepare(connection: sqlite3.Connection, path: Path) -> str:
-    """Bring the file to this program's schema and return the vault's id.
-
-    Raises:
-        NewerFormat: A newer version of hitl_vault wrote it.
-        StorageError: It is not a ledger, or cannot be written.
-    """
-    try:
-        version = _version(connection, path)
-        if version < len(MIGRATIONS):
-            _migrate(connection, path)
-        found = connection.execute("SELECT value FROM meta WHERE name = 'vault_id'").fetchone()
-    except sqlite3.Error as error:
-        raise StorageError(f"cannot use {path} as a ledger: {error}") from error
-    if found is None:
-        raise LedgerCorrupt(f"{path} has lost the id of its vault")
-    return str(found[0])
-
-
-def _version(connection: sqlite3.Connection, path: Path) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION_ID and (application or version or tables):
-        raise StorageError(f"{path} is a database of another program, not a ledger")
-    if version > len(MIGRATIONS):
-        raise NewerFormat(
-            f"{path} was written by a newer version of hitl_vault (format {version}, this program "
-            f"knows {len(MIGRATIONS)}); upgrade hitl-vault to open it. Nothing was changed."
-        )
-    return int(version)
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    _use_wal(connection)
-    with contextlib.suppress(OSError):
-        path.chmod(0o600)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for number in range(_version(connection, path), len(MIGRATIONS)):
-            for statement in MIGRATIONS[number].split(";"):
-                connection.execute(statement)
-            if number == 0:
-                connection.execute(
-                    "INSERT INTO meta VALUES ('vault_id', ?)", (secrets.token_hex(16),)
-                )
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # a full disk ends it by itself
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL; SQLite does not wait by itself while another process does so too."""
-    give_up = time.monotonic() + 15.0
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if not is_busy(error) or time.monotonic() > give_up:
-                raise
-            time.sleep(0.005)
-        else:
-            return
 
 
 def head(connection: sqlite3.Connection, genesis: Head) -> Head:
@@ -160,21 +38,51 @@ def load(connection: sqlite3.Connection, command: Command) -> Request | None:
 
 
 def by_id(connection: sqlite3.Connection, id: str) -> Request | None:
-    """Return the request with this id."""
-    return _one(connection, "SELECT state FROM requests WHERE id = ?", id)
+    """Return the request with this id. Raises LedgerCorrupt if the index cannot be believed."""
+    found = _one(connection, "id", id)
+    if found is not None and found.id.casefold() != id.casefold():
+        raise LedgerCorrupt(misled("id"))
+    return found
 
 
 def by_key(connection: sqlite3.Connection, key: str) -> Request | None:
-    """Return the request asked with this key."""
-    return _one(connection, "SELECT state FROM requests WHERE key = ?", key)
+    """Return the request asked with this key. Raises LedgerCorrupt as `by_id` does."""
+    found = _one(connection, "key", key)
+    if found is not None and found.key != key:
+        raise LedgerCorrupt(misled("key"))
+    return found
 
 
-def _one(connection: sqlite3.Connection, statement: str, name: str) -> Request | None:
+def _one(connection: sqlite3.Connection, column: str, name: str) -> Request | None:
+    statement = f"SELECT state FROM requests WHERE {column} = ?"  # noqa: S608  our own words
     try:
         found = connection.execute(statement, (name,)).fetchone()
     except UnicodeEncodeError:  # half a character: nothing was ever stored under such a name
         return None
-    return None if found is None else chain.decode_request(found[0])
+    if found is None:
+        _check_neighbours(connection, column, name)
+        return None
+    return chain.decode_request(found[0])
+
+
+def _check_neighbours(connection: sqlite3.Connection, column: str, name: str) -> None:
+    """Make sure that nothing is where it would be: a damaged entry stands beside its own place."""
+    for sign, order in (("<", "DESC"), (">", "ASC")):
+        beside = connection.execute(
+            f"SELECT near.{column} IS (SELECT {column} FROM requests WHERE rowid = near.rowid)"  # noqa: S608
+            f" FROM requests AS near WHERE {column} {sign} ? ORDER BY {column} {order} LIMIT 1",
+            (name,),
+        ).fetchone()
+        if beside is not None and not beside[0]:
+            raise LedgerCorrupt(misled(column))
+
+
+def misled(column: str) -> str:
+    """Return what to say of a search index that cannot be believed."""
+    return (
+        f"the ledger's search index by {column} is damaged, so what was asked before may not be "
+        "found; nothing was stored. See: hitl doctor"
+    )
 
 
 def register(connection: sqlite3.Connection) -> Register | None:
@@ -198,17 +106,19 @@ def store(connection: sqlite3.Connection, write: Write) -> None:
 
 
 def _store_request(connection: sqlite3.Connection, request: Request, state: bytes) -> None:
-    columns = _columns(request)
+    columns = searched_by(request)
     if request.rev == 1:
         connection.execute("INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?)", (*columns, state))
     else:
-        connection.execute(
+        changed = connection.execute(
             "UPDATE requests SET rev = ?, status = ?, due_us = ?, state = ? WHERE id = ?",
             (request.rev, request.status.value, columns[-1], state, request.id),
-        )
+        ).rowcount
+        if changed != 1:
+            raise LedgerCorrupt(misled("id"))
 
 
-def _columns(request: Request) -> tuple[str | int | None, ...]:
+def searched_by(request: Request) -> tuple[str | int | None, ...]:
     """Return what the table holds of a request beside its state, for searching."""
     due = next_due(request)
     return (
@@ -310,62 +220,3 @@ def neighbours(connection: sqlite3.Connection, id: str) -> list[str]:
         ).fetchone(),
     ]
     return [row[0] for row in near if row is not None]
-
-
-def verify(connection: sqlite3.Connection, genesis: Head) -> Head | Break:
-    """Walk the chain, then compare every request with its newest event; one snapshot of both."""
-    connection.execute("BEGIN")
-    try:
-        misfiled: list[int] = []
-        walked = chain.verify(genesis, _stored(connection, misfiled))
-        if isinstance(walked, Break):
-            return walked
-        for seq in misfiled:
-            return Break(seq=seq, problem=f"event {seq} is filed under another request")
-        unseen = set(walked.states)
-        rows = connection.execute(f"SELECT CAST(state AS BLOB), {_SEARCHED} FROM requests")  # noqa: S608  our own words
-        for state, *columns in rows:
-            id = columns[0]
-            broken = chain.check_state(walked, id, state)
-            if broken is not None:
-                return broken
-            if tuple(columns) != _columns(chain.decode_request(state)):
-                problem = f"request {id} is filed under other values than it holds"
-                return Break(seq=walked.states[id][0], problem=problem)
-            unseen.discard(id)
-        for (state,) in connection.execute("SELECT CAST(state AS BLOB) FROM register"):
-            broken = chain.check_state(walked, REGISTER_ID, state)
-            if broken is not None:
-                return broken
-            unseen.discard(REGISTER_ID)
-        for id in unseen:
-            return chain.check_state(walked, id, None) or walked.head
-        return walked.head
-    finally:
-        connection.execute("ROLLBACK")
-
-
-_SEARCHED = "id, rev, status, key, type, requested_by, run_id, created_us, due_us"
-
-
-def _stored(
-    connection: sqlite3.Connection, misfiled: list[int]
-) -> Iterator[tuple[int, bytes, str]]:
-    """Yield the events as stored; note those whose row names another request than their text."""
-    for seq, body, hash_, request_id in connection.execute(
-        "SELECT seq, CAST(body AS BLOB), hash, request_id FROM events ORDER BY seq"
-    ):
-        yield seq, body, hash_
-        if chain.decode_event(body, hash_).event.request_id != request_id:
-            misfiled.append(seq)
-
-
-def is_busy(error: sqlite3.OperationalError) -> bool:
-    """True if another process holds the lock."""
-    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-def is_full(error: Exception) -> bool:
-    """True if the disk is full: SQLite has rolled back by itself."""
-    code = getattr(error, "sqlite_errorcode", 0) or 0
-    return code & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY}

@@ -12,11 +12,12 @@ from hitl_vault.adapters.ledger.cas import Write
 from hitl_vault.adapters.ledger.hearing import Hearing
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
-from hitl_vault.errors import RequestNotFound, StorageError
+from hitl_vault.errors import NotOpen, RequestNotFound, StorageError
 from hitl_vault.ports import Heard
 
 _log = logging.getLogger(__name__)
 _PAGE = 1_000
+_CLOSED = "closed while waiting; the request still waits, and waiting again loses nothing"
 
 
 class WakingLedger(ABC):
@@ -77,7 +78,7 @@ class WakingLedger(ABC):
         try:
             while True:
                 if self._closed:
-                    raise asyncio.CancelledError("the ledger is closed")
+                    raise NotOpen(_CLOSED)
                 news.clear()
                 page = self._events_after(after_seq, _PAGE)
                 for recorded in page:
@@ -148,8 +149,10 @@ class WakingLedger(ABC):
         for news in self._followers:
             news.set()
 
-    def _cancel_waiters(self) -> None:
+    def _dismiss_waiters(self) -> None:
+        """Tell who waits that nobody listens any more; it is no cancellation of their own."""
         for waiting in self._waiters.values():
             for future in waiting:
-                future.cancel()
+                if not future.done():
+                    future.set_exception(NotOpen(_CLOSED))
         self._wake_followers()

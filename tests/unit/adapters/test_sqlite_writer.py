@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from hitl_vault.adapters.ledger import sqlite, sqlite_rows
+from hitl_vault.adapters.ledger import sqlite, sqlite_file
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
 from hitl_vault.errors import Indeterminate, StorageError
 from hitl_vault.ports import Kept
@@ -27,14 +27,14 @@ async def ledger(workspace):
 def statements(monkeypatch):
     """Every statement the writers of this test execute."""
     seen = []
-    connect = sqlite_rows.connect
+    connect = sqlite_file.connect
 
-    def traced(path):
-        connection = connect(path)
+    def traced(path, **how):
+        connection = connect(path, **how)
         connection.set_trace_callback(seen.append)
         return connection
 
-    monkeypatch.setattr(sqlite_rows, "connect", traced)
+    monkeypatch.setattr(sqlite_file, "connect", traced)
     return seen
 
 
@@ -94,19 +94,19 @@ async def test_a_lock_held_for_too_long_is_a_storage_error(ledger, workspace, mo
     with closing(sqlite3.connect(workspace / "ledger.db", isolation_level=None)) as other:
         other.execute("PRAGMA busy_timeout=0")
         other.execute("BEGIN IMMEDIATE")
-        connect = sqlite_rows.connect
+        connect = sqlite_file.connect
 
-        def impatient(path):
-            connection = connect(path)
+        def impatient(path, **how):
+            connection = connect(path, **how)
             connection.execute("PRAGMA busy_timeout=0")
             return connection
 
-        monkeypatch.setattr(sqlite_rows, "connect", impatient)
+        monkeypatch.setattr(sqlite_file, "connect", impatient)
         failed = await asyncio.gather(
             *(ledger.submit(make_ask(f"p-{n}")) for n in range(3)), return_exceptions=True
         )
         assert {type(error) for error in failed} == {StorageError}
-        assert "nothing changed" in str(failed[0])
+        assert "not stored" in str(failed[0])
     assert (await ledger.submit(make_ask("p-0"))).kept is Kept.ACCEPTED
 
 
@@ -134,11 +134,13 @@ async def test_a_commit_that_fails_is_indeterminate_and_may_be_repeated(
     ledger, monkeypatch, stored
 ):
     """Nobody is told yes or no; the same command again ends in one request, on a fresh handle."""
-    connect = sqlite_rows.connect
-    monkeypatch.setattr(sqlite_rows, "connect", lambda path: Broken(connect(path), stored=stored))
+    connect = sqlite_file.connect
+    monkeypatch.setattr(
+        sqlite_file, "connect", lambda path, **how: Broken(connect(path, **how), stored=stored)
+    )
     with pytest.raises(Indeterminate, match="try again"):
         await ledger.submit(make_ask())
-    monkeypatch.setattr(sqlite_rows, "connect", connect)
+    monkeypatch.setattr(sqlite_file, "connect", connect)
     again = await ledger.submit(make_ask())
     assert again.kept is (Kept.DUPLICATE if stored else Kept.ACCEPTED)
     assert await ledger.verify() == await ledger.head()

@@ -12,9 +12,9 @@ from hitl_vault.errors import (
     Denied,
     Indeterminate,
     InvalidRequest,
+    OutcomeNotRecorded,
     Refused,
     RequestNotFound,
-    StorageError,
 )
 
 
@@ -135,14 +135,26 @@ async def test_an_unsure_commit_is_asked_again(office: Office, hitl: Process, ap
 async def test_an_end_that_cannot_be_recorded_is_told(
     office: Office, hitl: Process, approved: Request
 ):
-    """The block ran and the disk is full: the caller hears of it, and may report again."""
+    """The block ran and the disk is full: the caller hears that it ran, and may report again."""
     run = hitl.execution(approved.id)
-    with pytest.raises(StorageError):
+    with pytest.raises(OutcomeNotRecorded, match=r"was executed.*executed\|failed"):
         async with run:
             office.ledger.failing = 1
     assert (await hitl.get(approved.id)).status is Status.EXECUTING
     await run.finish(Status.EXECUTED, result="late")
     assert (await hitl.get(approved.id)).result == "late"
+
+
+async def test_an_interruption_on_a_full_disk_stays_one(
+    office: Office, hitl: Process, approved: Request
+):
+    """The task that was cancelled ends cancelled, and its end is recorded later as unknown."""
+    with pytest.raises(asyncio.CancelledError):
+        async with hitl.execution(approved.id):
+            office.ledger.failing = 1
+            raise asyncio.CancelledError
+    await hitl._report_again()
+    assert (await hitl.get(approved.id)).status is Status.UNKNOWN
 
 
 async def test_a_deny_rule_beats_an_approval(office: Office, hitl: Process, approved: Request):

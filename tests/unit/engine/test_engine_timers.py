@@ -11,6 +11,7 @@ from hitl_vault.errors import (
     Cancelled,
     Conflict,
     Expired,
+    NotOpen,
     Refused,
     Rejected,
     RequestNotFound,
@@ -264,12 +265,14 @@ async def test_remarks_and_reminders_do_not_wake_a_waiter(
 
 
 async def test_closing_ends_every_waiter(office: Office, hitl: Process, asked: Request):
-    """Nobody waits on a closed vault."""
-    waiter = asyncio.create_task(hitl.wait_for_decision(asked.id))
+    """Nobody waits on a closed vault, and nobody takes that for a cancellation of their own."""
+    waits = (hitl.wait_for_decision, hitl.wait_for_approval, hitl.wait_for_outcome)
+    waiters = [asyncio.create_task(wait(asked.id)) for wait in waits]
     await asyncio.sleep(0)
     await hitl.aclose()
-    with pytest.raises(asyncio.CancelledError):
-        await waiter
+    for waiter in waiters:
+        with pytest.raises(NotOpen, match="still waits"):
+            await waiter
 
 
 async def test_waiting_for_an_outcome_ends_with_it(office: Office, hitl: Process, asked: Request):
