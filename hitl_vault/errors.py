@@ -21,7 +21,7 @@ HitlVaultError
     StorageError             not stored, nothing changed
         NewerFormat          written by a newer version of hitl_vault
         LedgerCorrupt        the ledger contradicts itself, or its file is damaged
-        LedgerLost           there was a ledger, and its file is gone or empty
+        LedgerLost           there was a ledger, and its file is gone, empty or an older copy
         NotOpen              used before it was opened, or after it was closed
         Indeterminate        may have happened; retry with the same id
     TrustError               what should prove an answer does not
@@ -217,7 +217,9 @@ class LedgerCorrupt(StorageError):
 
 
 class LedgerLost(StorageError):
-    """The vault had a ledger whose file is gone or empty. No new one is begun unless told to."""
+    """The vault had a ledger whose file is gone, empty or older than what the notes show. Nothing
+    goes on unless told to.
+    """
 
     code = "ledger_lost"
 

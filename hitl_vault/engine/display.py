@@ -24,7 +24,7 @@ from hitl_vault.document.patch import updated, with_feedback
 from hitl_vault.document.reading import looks_torn, parse_document
 from hitl_vault.engine.memory import Memory
 from hitl_vault.engine.parts import Parts
-from hitl_vault.errors import DocumentError, StorageError
+from hitl_vault.errors import DocumentError, LedgerLost, StorageError
 from hitl_vault.ports import Filter, Loaded, Shown, Signature
 
 _log = logging.getLogger(__name__)
@@ -34,6 +34,10 @@ _TOGETHER_S = 0.05
 _AGAIN_S = 1.0
 _SAVE_S = 0.5  # what is shown is only a cache: losing it costs re-reading
 _TAKEN = "the name is taken by something that is not a note"
+_OLDER = (
+    "What was decided and run since is not in it, and could run again: look through the notes that "
+    "changed since, move them out of the vault, then delete .hitl/documents.db to go on"
+)
 _OPEN = frozenset({Status.PENDING, Status.APPROVED, Status.EXECUTING, Status.UNKNOWN})
 
 
@@ -51,8 +55,18 @@ class Display(Memory):
         self._followed = 0
 
     async def start(self) -> None:
-        """Read what is shown, and which requests wait."""
+        """Read what is shown, and which requests wait.
+
+        Raises:
+            LedgerLost: The notes show what the ledger does not know: it is an older copy.
+        """
+        shown_seq = await self._vault.shown_seq()  # before the head, which others move on
         self._followed = (await self._ledger.head()).seq
+        if shown_seq > self._followed:
+            raise LedgerLost(
+                f"the notes show what happened up to event {shown_seq}, and the ledger ends at "
+                f"{self._followed}: it is an older copy. {_OLDER}"
+            )
         self._shown = await self._vault.shown()
         pending = await self._ledger.find(Filter(statuses=frozenset({Status.PENDING})))
         self.waiting = {request.id for request in pending}

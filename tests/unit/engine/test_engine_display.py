@@ -8,7 +8,7 @@ from engine_kit import Office, Process, box
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.model import Answer, Request, Status
-from hitl_vault.errors import StorageError
+from hitl_vault.errors import LedgerLost, StorageError
 from hitl_vault.ports import Loaded
 
 
@@ -430,3 +430,15 @@ async def test_a_first_start_makes_no_second_note_of_one_that_was_moved_meanwhil
     monkeypatch.setattr(office.vault, "scan", too_early)
     await hitl.display.catch_up()
     assert list(office.vault.files) == [office.path(request, "Rejected")]
+
+
+async def test_an_older_copy_of_the_ledger_is_refused_not_carried_on(
+    office: Office, hitl: Process, asked: Request
+):
+    """What the notes say was done since would be asked for, and done, a second time."""
+    hitl.die()
+    office.vault.seq = 100
+    with pytest.raises(LedgerLost, match="older copy"):
+        await office.open()
+    office.vault.seq = 0
+    await office.open()
