@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from hitl_vault.core.policy_merging import Demand, merge_requirements
 PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.|-]*)\}")
 _SPACED = re.compile(rf"( ?){PLACEHOLDER.pattern}")
 _MAX_VALUE_CHARS = 200
+_MOST_MERGED = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,10 @@ class Policy:
     alarm: str = ""
     reads_clock: bool = False
     """True if a condition looks at `now`, so that the same action may be judged otherwise later."""
+    merged: dict[tuple[object, ...], Requirement] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """What the rules of a kind of action came to before: the same few come together again."""
 
     def evaluate(
         self,
@@ -101,11 +106,11 @@ class Policy:
         """
         matched = [finding for finding in self.explain(action, now) if finding.matched]
         rules = [finding.rule for finding in matched]
-        requirement = merge_requirements(
+        requirement = self._requirement(
             [rule for rule in rules if rule.effect is Effect.ASK],
-            timeout_s=timeout_s,
-            default_timeout_s=default_timeout_s,
-            default_use_within_s=default_use_within_s,
+            timeout_s,
+            default_timeout_s,
+            default_use_within_s,
         )
         if not rules:
             return self._unmatched(requirement)
@@ -127,6 +132,26 @@ class Policy:
         """Return what came of every rule, in order. Never raises for details that are JSON."""
         facts = make_facts(action, now)
         return [_find(rule, facts) for rule in self.rules]
+
+    def _requirement(
+        self,
+        rules: list[Rule],
+        timeout_s: float | None,
+        default_timeout_s: float,
+        default_use_within_s: float,
+    ) -> Requirement:
+        key = (timeout_s, default_timeout_s, default_use_within_s, *(id(rule) for rule in rules))
+        known = self.merged.get(key)
+        if known is None:
+            known = merge_requirements(
+                rules,
+                timeout_s=timeout_s,
+                default_timeout_s=default_timeout_s,
+                default_use_within_s=default_use_within_s,
+            )
+            if len(self.merged) < _MOST_MERGED:
+                self.merged[key] = known
+        return known
 
     def _unmatched(self, requirement: Requirement) -> Verdict:
         reason = self.alarm or f"no rule matches; the default is {self.default}"

@@ -148,8 +148,8 @@ class Display(Memory):
 
     async def _history(self, request: Request) -> Sequence[Recorded]:
         heard = self._ledger.heard(request.id)
-        if heard is not None and heard.request.rev == request.rev:
-            return heard.history
+        if heard is not None and heard.request.rev >= request.rev:
+            return [recorded for recorded in heard.history if recorded.event.rev <= request.rev]
         return await self._ledger.history(request.id)
 
     async def _adopt_or_create(self, request: Request) -> None:
