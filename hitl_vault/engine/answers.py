@@ -14,10 +14,11 @@ from hitl_vault.core.model import Answer, Assurance, Request, Status
 from hitl_vault.document.ballot import Answered, Folder, Unclear, Untouched, read_ballot
 from hitl_vault.document.feedback import takes_feedback
 from hitl_vault.document.reading import Document, looks_torn, parse_document
-from hitl_vault.engine.display import Display, holds_words, standing
+from hitl_vault.engine.display import Display
 from hitl_vault.engine.edits import propose
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.showing import holds_words, standing
 from hitl_vault.errors import DocumentError, InvalidRequest
 from hitl_vault.ports import Kept, Loaded, Receipt
 

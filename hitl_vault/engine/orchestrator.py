@@ -26,11 +26,12 @@ from hitl_vault.engine.checks import (
     text_of,
 )
 from hitl_vault.engine.desk import Desk
-from hitl_vault.engine.display import Display, standing
+from hitl_vault.engine.display import Display
 from hitl_vault.engine.execution import Execution, as_json
 from hitl_vault.engine.guard import Guard
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.showing import standing
 from hitl_vault.engine.timers import Timers
 from hitl_vault.engine.waiting import Waiting, refusal_of
 from hitl_vault.errors import (
