@@ -40,6 +40,11 @@ def _blocking(
     return call
 
 
+async def _now(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """Call a plain function on the event loop, where nothing else runs beside it."""
+    return function(*args, **kwargs)
+
+
 class Orchestrator:
     """The approval desk of one vault, for code that blocks; use it as a context manager.
 
@@ -140,13 +145,11 @@ class Orchestrator:
 
     def evaluate(self, type: str, details: Details, **who: str) -> Verdict:
         """Return what the policy says of an action, and why."""
-        self._check_open()
-        return self.hitl.evaluate(type, details, **who)
+        return self.run(_now(self.hitl.evaluate, type, details, **who))
 
     def requires_approval(self, type: str, details: Details, **who: str) -> bool:
         """True unless the policy allows the action without asking."""
-        self._check_open()
-        return self.hitl.requires_approval(type, details, **who)
+        return self.run(_now(self.hitl.requires_approval, type, details, **who))
 
     request_approval = _blocking(_Async.request_approval)
     wait_for_decision = _blocking(_Async.wait_for_decision)
@@ -186,8 +189,7 @@ class Orchestrator:
     @contextmanager
     def execution(self, id: str, *, executor: str | None = None) -> Iterator[Execution]:
         """Claim an approved request, and record how the block ended."""
-        self._check_open()
-        run = self.hitl.execution(id, executor=executor)
+        run = self.run(_now(self.hitl.execution, id, executor=executor))
         self.run(run.claim())
         try:
             yield run

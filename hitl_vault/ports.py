@@ -306,12 +306,20 @@ class VaultFolder(Protocol):
         """
         ...
 
-    async def note_shown(self, shown: Sequence[Shown], *, seq: int | None = None) -> None:
-        """Remember what is shown, and the ledger `seq` up to which everything is."""
+    async def note_shown(
+        self, shown: Sequence[Shown], *, seq: int | None = None, known_seq: int = 0
+    ) -> None:
+        """Remember what is shown, never an older `rev` than is remembered already; the ledger `seq`
+        up to which everything is shown; and the newest one that anything shown may state.
+        """
         ...
 
     async def shown_seq(self) -> int:
         """Return the ledger `seq` up to which everything is known to be shown."""
+        ...
+
+    async def known_seq(self) -> int:
+        """Return the newest ledger `seq` that anything shown may state: no ledger ends before."""
         ...
 
     async def aclose(self) -> None:

@@ -80,15 +80,18 @@ def inert(text: str, *, limit: int = 20_000) -> str:
     return f"{block}\n{cut}" if block else cut
 
 
-@lru_cache(maxsize=512)  # the same few texts stand in many notes, and in each of them often
 def inert_line(text: str, *, limit: int = 200) -> str:
     """Return the text as one inert line, fit for a heading, list or table cell.
 
     Line ends become spaces. A cut is shown with the length of the whole text.
     """
-    line = one_line(text[:limit])
-    line = _LINE_START.sub(_escape_start, _ACTIVE.sub(_escape, line))
+    line = _inert_line(text[:limit])
     return line if len(text) <= limit else f"{line}… ⟨{limit:,} of {len(text):,} characters⟩"
+
+
+@lru_cache(maxsize=512)  # the same few texts stand in many notes, and in each of them often
+def _inert_line(text: str) -> str:
+    return _LINE_START.sub(_escape_start, _ACTIVE.sub(_escape, one_line(text)))
 
 
 def readable_line(text: str, *, limit: int = 200) -> str:

@@ -39,11 +39,11 @@ class Display(Showing):
         Raises:
             LedgerLost: The notes show what the ledger does not know: it is an older copy.
         """
-        shown_seq = await self._vault.shown_seq()  # before the head, which others move on
+        known_seq = await self._vault.known_seq()  # before the head, which others move on
         self._followed = (await self._ledger.head()).seq
-        if shown_seq > self._followed:
+        if known_seq > self._followed:
             raise LedgerLost(
-                f"the notes show what happened up to event {shown_seq}, and the ledger ends at "
+                f"the notes show what happened up to event {known_seq}, and the ledger ends at "
                 f"{self._followed}: it is an older copy. {_OLDER}"
             )
         self._shown = await self._vault.shown()

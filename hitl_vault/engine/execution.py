@@ -116,7 +116,7 @@ class Execution:
             if denied_by:
                 raise Denied(str(refused), request) from refused
             raise
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, StorageError):
             await asyncio.shield(self._not_begun())
             raise
         assert receipt.request is not None
@@ -135,7 +135,7 @@ class Execution:
     async def _not_begun(self) -> None:
         """A claim that was on its way may have been stored: say that nothing ran under it."""
         with contextlib.suppress(HitlVaultError):  # it was not stored, or its death is noticed
-            await self.finish(Status.FAILED, error="cancelled before it began; nothing was run")
+            await self.finish(Status.FAILED, error="given up before it began; nothing was run")
 
     async def __aexit__(
         self,

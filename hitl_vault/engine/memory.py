@@ -8,7 +8,7 @@ from datetime import datetime
 
 from hitl_vault.core.model import Request, Status
 from hitl_vault.document.ballot import Folder
-from hitl_vault.ports import Shown, Signature, VaultFolder
+from hitl_vault.ports import Ledger, Shown, Signature, VaultFolder
 
 
 class Memory:
@@ -17,8 +17,8 @@ class Memory:
     `waiting` are the requests that wait for an answer.
     """
 
-    def __init__(self, vault: VaultFolder) -> None:
-        self._vault = vault
+    def __init__(self, vault: VaultFolder, ledger: Ledger) -> None:
+        self._vault, self._ledger = vault, ledger
         self._shown: dict[str, Shown] = {}
         self._unsaved: dict[str, Shown] = {}
         self._finished: dict[str, datetime] = {}
@@ -70,7 +70,8 @@ class Memory:
     async def _save(self, *, seq: int | None = None) -> None:
         unsaved, self._unsaved = self._unsaved, {}
         try:
-            await self._vault.note_shown(list(unsaved.values()), seq=seq)
+            known_seq = (await self._ledger.head()).seq  # nothing shown states more than that
+            await self._vault.note_shown(list(unsaved.values()), seq=seq, known_seq=known_seq)
         except BaseException:  # a cancellation too: what is not saved is saved next time
             self._unsaved = unsaved | self._unsaved
             raise

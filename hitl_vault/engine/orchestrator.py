@@ -127,7 +127,8 @@ class Orchestrator(Answering):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _leave(self, parts: Parts) -> None:
-        for finish in self._unreported.values():
+        while self._unreported:  # more may come while these are stored
+            _, finish = self._unreported.popitem()
             with contextlib.suppress(HitlVaultError):  # its end stays unknown, as its claim shows
                 await parts.ledger.submit(finish)
         try:
@@ -275,8 +276,8 @@ class Orchestrator(Answering):
             self._tasks = [asyncio.create_task(self._listen_slowly(), name="hitl-listen")]
 
     def _hear(self, hints: Hints) -> None:
-        if hints.ledger or hints.all:
-            self._parts.ledger.hint()
+        if self._open is not None and (hints.ledger or hints.all):
+            self._open.ledger.hint()
 
     async def _listen_slowly(self) -> None:
         """The poll behind the watcher, for a bell that was not heard."""
@@ -443,7 +444,9 @@ class Orchestrator(Answering):
     async def _shown(self, id: str) -> None:
         """Let the running desk show it with its next flush; without one, show it now."""
         self._display.show_soon(id)
-        if self._parts.watching:
+        if self._open is None:  # closed meanwhile: closing shows it, or the next process
+            return
+        if self._open.watching:
             self._desk.wake()
             return
         try:

@@ -40,8 +40,7 @@ class Showing(Memory):
     """Writes one note, or many, as the ledger says."""
 
     def __init__(self, parts: Parts) -> None:
-        super().__init__(parts.vault)
-        self._ledger = parts.ledger
+        super().__init__(parts.vault, parts.ledger)
         self._renderer, self._clock, self._options = parts.renderer, parts.clock, parts.options
         self._stale: dict[str, float] = {}
         self._failures: dict[str, str] = {}
@@ -59,22 +58,22 @@ class Showing(Memory):
     async def flush(self, *, all: bool = True) -> None:
         """Bring stale notes up to date, without `all` those that are due; save what is known."""
         now = math.inf if all else self._clock.monotonic()
-        due = [id for id, at in self._stale.items() if at <= now]
-        for id in due:
-            del self._stale[id]
-        for id in due:
-            await self.show(id, as_heard=True)
+        for id in [id for id, at in self._stale.items() if at <= now]:
+            since = self._stale.pop(id, now)
+            try:
+                await self.show(id)
+            except BaseException:  # a cancellation: whoever flushes next shows it
+                self._stale.setdefault(id, since)
+                raise
         if self._unsaved and (all or self._clock.monotonic() >= self._next_save):
             self._next_save = self._clock.monotonic() + _SAVE_S
             await self._save()
 
-    async def show(self, id: str, *, as_heard: bool = False) -> None:
+    async def show(self, id: str) -> None:
         """Bring one note up to date now. What cannot be written is logged, never raised: the ledger
         holds the truth, and every later flush, here or in the next process, tries again.
-
-        With `as_heard`, up to what this process has heard: whoever committed more shows that.
         """
-        await self._guarded(id, lambda: self._show(id, as_heard=as_heard))
+        await self._guarded(id, lambda: self._show(id))
 
     async def _show_all(self, ids: Iterable[str]) -> None:
         """Bring many up to date, with one look at the folders for all: a look for each would grow
@@ -107,9 +106,8 @@ class Showing(Memory):
             self._failures[id] = str(error)
             _log.error("the note of %s cannot be written, it is tried again: %s", id, error)
 
-    async def _show(self, id: str, *, as_heard: bool = False, find: Find | None = None) -> None:
-        heard = self._ledger.heard(id) if as_heard else None
-        request = await self._ledger.get(id) if heard is None else heard.request
+    async def _show(self, id: str, *, find: Find | None = None) -> None:
+        request = await self._ledger.get(id)
         if request is None:
             return
         self._track(request)
@@ -197,6 +195,8 @@ class Showing(Memory):
                     return
                 known = replace(known, path=found, pristine=False)
                 continue
+            # read after the note: what another process has shown meanwhile is never taken back
+            request = await self._ledger.get(request.id) or request
             new = await self._patched(request, loaded)
             if await self._put(request, known.path, loaded, new, pristine=False):
                 return

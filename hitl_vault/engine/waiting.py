@@ -41,12 +41,18 @@ class Waiting:
         """Return the request once it is not pending; raise WaitTimeout after `patience_s`."""
         give_up = self._after(patience_s)
         heard = self._ledger.heard(id)
-        request = await self._get(id) if heard is None else heard.request
+        if heard is not None and heard.request.status is Status.PENDING:
+            request = heard.request  # `wait` below reads the ledger before it waits
+        else:
+            request = await self._get(id)
         if request.status is Status.PENDING and patience_s != 0:
             await self._say_where(request)
         while request.status is Status.PENDING:
             left = self._left(give_up)
             if left is not None and left <= 0:
+                request = await self._get(id)
+                if request.status is not Status.PENDING:
+                    break
                 raise WaitTimeout(f"{id} is not decided after {patience_s:g} s; it still waits")
             due = (request.expires_at - self._clock.now()).total_seconds()
             if due <= 0:
@@ -85,7 +91,7 @@ class Waiting:
         if not _log.isEnabledFor(logging.INFO):
             return
         known = self._display.known(request.id)
-        path = known.path if known is not None else await self._parts.vault.find(request.id)
+        path = None if known is None else known.path
         note = "its note" if path is None else self._parts.absolute(path)
         _log.info(
             "waiting for an answer in %s (or, in the vault, with: hitl review %s)", note, request.id

@@ -32,7 +32,7 @@ class MemoryVault:
         self.engine_writes: list[str] = []
         self.broken = ""
         self.index: dict[str, Shown] = {}
-        self.seq = 0
+        self.seq = self.known = 0
         self._stamp = 0
 
     # the person's side
@@ -146,14 +146,24 @@ class MemoryVault:
         )
         return {id: self.index[id] for id in wanted if id in self.index}
 
-    async def note_shown(self, shown: Sequence[Shown], *, seq: int | None = None) -> None:
+    async def note_shown(
+        self, shown: Sequence[Shown], *, seq: int | None = None, known_seq: int = 0
+    ) -> None:
         """Remember what is shown."""
-        self.index.update((item.id, item) for item in shown)
+        for item in shown:
+            before = self.index.get(item.id)
+            if before is None or before.rev <= item.rev:
+                self.index[item.id] = item
         self.seq = max(self.seq, seq or 0)
+        self.known = max(self.known, known_seq)
 
     async def shown_seq(self) -> int:
         """Return the remembered sequence number."""
         return self.seq
+
+    async def known_seq(self) -> int:
+        """Return the newest sequence number that anything shown may state."""
+        return self.known
 
     async def aclose(self) -> None:
         """Nothing to release."""

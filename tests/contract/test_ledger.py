@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import aclosing
 from datetime import timedelta
 
@@ -602,3 +603,32 @@ async def test_a_late_announcement_never_returns_an_older_state(two):
     assert not task.done()
     voted = await accept(ours, make_vote(voted, "bob"))
     assert await asyncio.wait_for(task, 5) == voted
+
+
+async def test_what_was_looked_at_before_it_was_announced_is_not_heard_of_too_late(
+    workspace, clock
+):
+    """The loop was busy: another process answered before our own commit was announced here."""
+    one, other = (SqliteLedger(workspace / "l.db", clock) for _ in range(2))
+    await accept(one, make_ask("pay-0"))
+    done = threading.Event()
+
+    async def answer() -> None:
+        while (request := await other.get("pay-1")) is None:
+            await asyncio.sleep(0.001)
+        await accept(other, make_vote(request))
+        await other.aclose()
+        done.set()
+
+    answering = threading.Thread(target=lambda: asyncio.run(answer()))
+    answering.start()
+    asking = asyncio.create_task(one.submit(make_ask("pay-1")))
+    await asyncio.sleep(0)  # it is handed in
+    one.hint()
+    done.wait(10)  # and the loop does nothing until all is committed
+    await asking
+    await asyncio.sleep(0)
+    heard = one.heard("pay-1")
+    assert heard is None or heard.request.status is Status.APPROVED
+    answering.join()
+    await one.aclose()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
@@ -150,3 +152,12 @@ async def test_what_is_shown_is_remembered(vault):
     assert await vault.shown() == {}
     assert await vault.shown(["pay-1"]) == {"pay-1": two}
     assert await vault.shown_seq() == 5
+
+
+async def test_what_is_remembered_never_gets_older(vault):
+    """A process that has heard less must not make the others forget what is shown."""
+    new = Shown(id="r-1", path="Pending_Approval/a.md", rev=4, signature=None, pristine=True)
+    await vault.note_shown([new], known_seq=9)
+    await vault.note_shown([dataclasses.replace(new, rev=2)], known_seq=3)
+    assert (await vault.shown(["r-1"]))["r-1"].rev == 4
+    assert await vault.known_seq() == 9

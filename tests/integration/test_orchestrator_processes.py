@@ -3,14 +3,17 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from desk_kit import QUICK, kinds, new_vault, note_of, prove, ticked, until
 
-from hitl_vault import Conflict, Kind, Orchestrator, Status, WaitTimeout
+from hitl_vault import Cancelled, Conflict, Kind, LedgerLost, Orchestrator, Status, WaitTimeout
+from hitl_vault.errors import OutcomeNotRecorded
 
 AGENT = """
 import asyncio, sys
@@ -180,3 +183,85 @@ async def test_closing_leaves_nothing_running(root: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) <= files + 2
     with pytest.raises(RuntimeError, match="open it first"):
         await hitl.get("x")
+
+
+async def test_looking_once_reads_what_another_process_decided(root: Path) -> None:
+    """`timeout=0` looks at the ledger, not at what this process remembers; so does any wait."""
+    async with (
+        Orchestrator(root, watching=False) as one,
+        Orchestrator(root, watching=False) as other,
+    ):
+        request = await one.request_approval("payment", "Pay", {"amount": 900})
+        await other.approve(request.id, reviewer="alice")
+        assert (await one.wait_for_approval(request.id, timeout=0)).status is Status.APPROVED
+        await other.cancel(request.id, by="alice")
+        with pytest.raises(Cancelled):
+            await one.wait_for_approval(request.id)
+
+
+async def test_a_late_flush_never_takes_back_what_another_process_showed(root: Path) -> None:
+    """The desk that hears last has the oldest news."""
+    async with (
+        Orchestrator(root, watching=False) as desk,
+        Orchestrator(root, watching=False) as agent,
+    ):
+        request = await desk.request_approval("payment", "Pay", {"amount": 900})
+
+        async def later(id: str) -> None:
+            desk._display.show_soon(id)
+
+        desk._shown = later  # type: ignore[method-assign]
+        await desk.approve(request.id, reviewer="alice")
+        async with agent.execution(request.id) as run:
+            run.result = "paid"
+        await desk._display.flush()
+        note = Path(await agent.document_path(request.id) or "")
+        assert "\nstatus: executed\n" in note.read_text()
+
+
+async def test_an_older_copy_of_the_ledger_is_refused_after_a_short_run_too(root: Path) -> None:
+    """What ran would run again; no desk need have been watching to know."""
+    ledger, copy = root / ".hitl" / "ledger.db", root / ".hitl" / "copy.db"
+    async with Orchestrator(root, watching=False) as hitl:
+        request = await hitl.request_approval("payment", "Pay", {"amount": 900}, key="INV-1")
+        await hitl.approve(request.id, reviewer="alice")
+        with closing(sqlite3.connect(ledger)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        async with hitl.execution(request.id) as run:
+            run.result = "paid"
+    for file in ledger.parent.glob("ledger.db*"):
+        file.unlink()
+    copy.rename(ledger)
+    with pytest.raises(LedgerLost, match="older copy"):
+        await Orchestrator(root, watching=False).open()
+
+
+async def test_closing_while_executions_end_loses_none_that_was_reported(root: Path) -> None:
+    """Every end that was not recorded is said to be so; closing itself never fails."""
+    hitl = Orchestrator(root, watching=False)
+    await hitl.open()
+    requests = [await hitl.request_approval("payment", "Pay", {"amount": n}) for n in range(8)]
+    for request in requests:
+        await hitl.approve(request.id, reviewer="alice")
+    begun, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def work(id: str, turns: int) -> None:
+        async with hitl.execution(id) as run:
+            begun.release()
+            await go.wait()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            run.result = "paid"
+
+    running = [asyncio.create_task(work(request.id, 3 * n)) for n, request in enumerate(requests)]
+    for _ in requests:
+        await begun.acquire()
+    go.set()
+    await asyncio.sleep(0)
+    await hitl.aclose()
+    ended = await asyncio.gather(*running, return_exceptions=True)
+    async with Orchestrator(root, watching=False) as after:
+        for request, end in zip(requests, ended, strict=True):
+            assert end is None or isinstance(end, OutcomeNotRecorded)
+            if end is None:
+                assert (await after.get(request.id)).status is Status.EXECUTED

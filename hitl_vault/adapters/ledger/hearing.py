@@ -15,6 +15,7 @@ from hitl_vault.ports import Heard
 
 _MOST = 2_048
 _MAX_STATE_BYTES = 32_768
+_MAX_REV = 20  # few requests have more steps, and those that do grow with each
 
 
 class Hearing:
@@ -37,7 +38,7 @@ class Hearing:
             return
         before = known.history if known is not None else ()
         last = before[-1].event.rev if before else 0
-        if request.rev != last + 1 or state_bytes > _MAX_STATE_BYTES:
+        if request.rev != last + 1 or state_bytes > _MAX_STATE_BYTES or last > _MAX_REV:
             self._heard.pop(request.id.casefold(), None)
             return
         self._keep(Heard(request=request, history=(*before, *events)))
@@ -55,7 +56,7 @@ class Hearing:
         history = (*known.history, *fresh)
         revs = [recorded.event.rev for recorded in history]
         whole = revs[-1] == request.rev and set(revs) == set(range(1, request.rev + 1))
-        if whole:
+        if whole and request.rev <= _MAX_REV:
             self._keep(Heard(request=request, history=history))
         else:
             del self._heard[request.id.casefold()]

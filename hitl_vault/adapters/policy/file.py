@@ -61,6 +61,7 @@ class FilePolicy:
         """Copy a text that could be read, atomically."""
         if self.load_last_good() == text:
             return
-        temporary = self._kept.with_name(f"{self._kept.name}.{os.getpid()}.new")
+        # no two threads or processes may share it
+        temporary = self._kept.with_name(f"{self._kept.name}.{os.getpid()}.{time.time_ns()}.new")
         temporary.write_bytes(text)
         temporary.replace(self._kept)

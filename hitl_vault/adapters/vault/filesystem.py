@@ -248,13 +248,19 @@ class FilesystemVault:
         """Return what was last shown of these requests; for None, of all not in Done."""
         return await self._in_thread(lambda: self._index.load(ids))
 
-    async def note_shown(self, shown: Sequence[Shown], *, seq: int | None = None) -> None:
+    async def note_shown(
+        self, shown: Sequence[Shown], *, seq: int | None = None, known_seq: int = 0
+    ) -> None:
         """Remember what is shown, and the ledger `seq` up to which everything is."""
-        await self._in_thread(lambda: self._index.save(shown, seq))
+        await self._in_thread(lambda: self._index.save(shown, seq, known_seq))
 
     async def shown_seq(self) -> int:
         """Return the ledger `seq` up to which everything is known to be shown."""
         return await self._in_thread(self._index.seq)
+
+    async def known_seq(self) -> int:
+        """Return the newest ledger `seq` that anything shown may state."""
+        return await self._in_thread(self._index.known)
 
     async def aclose(self) -> None:
         """End the thread after its last work, and close the index."""

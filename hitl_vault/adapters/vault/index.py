@@ -19,15 +19,17 @@ from hitl_vault.ports import Shown, Signature
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 DROP TABLE IF EXISTS shown;
 DROP TABLE IF EXISTS upto;
+DROP TABLE IF EXISTS known;
 CREATE TABLE shown (
     id TEXT PRIMARY KEY, path TEXT NOT NULL, rev INTEGER NOT NULL, pristine INTEGER NOT NULL,
     device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER
 ) WITHOUT ROWID;
-CREATE TABLE upto (seq INTEGER NOT NULL)
+CREATE TABLE upto (seq INTEGER NOT NULL);
+CREATE TABLE known (seq INTEGER NOT NULL)
 """
 
 
@@ -101,33 +103,49 @@ class DocumentIndex:
             ]
         return {row[0]: _shown(row) for row in found}
 
-    def save(self, shown: Sequence[Shown], seq: int | None) -> None:
-        """Remember these, and the ledger sequence number everything is shown up to."""
-        self._undamaged(lambda: self._save(shown, seq))
+    def save(self, shown: Sequence[Shown], seq: int | None, known: int = 0) -> None:
+        """Remember these, the ledger sequence number everything is shown up to, and the newest one
+        that anything shown may state.
+        """
+        self._undamaged(lambda: self._save(shown, seq, known))
 
-    def _save(self, shown: Sequence[Shown], seq: int | None) -> None:
+    def _save(self, shown: Sequence[Shown], seq: int | None, known: int) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO shown VALUES (?,?,?,?,?,?,?,?,?)",
+                # another process may have shown more of a request since
+                "INSERT INTO shown VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET "
+                "path=excluded.path, rev=excluded.rev, pristine=excluded.pristine, "
+                "device=excluded.device, inode=excluded.inode, size=excluded.size, "
+                "mtime_ns=excluded.mtime_ns, ctime_ns=excluded.ctime_ns "
+                "WHERE excluded.rev >= shown.rev",
                 [_row(item) for item in shown],
             )
-            if seq is not None:
-                self._connection.execute("DELETE FROM upto WHERE seq < ?", (seq,))
-                self._connection.execute(
-                    "INSERT INTO upto SELECT ? WHERE NOT EXISTS (SELECT 1 FROM upto)", (seq,)
-                )
+            for table, value in (("upto", seq), ("known", known)):
+                if value:
+                    self._raise(table, value)
             self._connection.execute("COMMIT")
         except BaseException:
             _roll_back(self._connection)
             raise
 
-    def seq(self) -> int:
-        """Return the remembered sequence number, 0 if none."""
-        return self._undamaged(self._seq)
+    def _raise(self, table: str, seq: int) -> None:
+        self._connection.execute(f"DELETE FROM {table} WHERE seq < ?", (seq,))  # noqa: S608
+        self._connection.execute(
+            f"INSERT INTO {table} SELECT ? WHERE NOT EXISTS (SELECT 1 FROM {table})",  # noqa: S608
+            (seq,),
+        )
 
-    def _seq(self) -> int:
-        (seq,) = self._connection.execute("SELECT COALESCE(MAX(seq), 0) FROM upto").fetchone()
+    def seq(self) -> int:
+        """Return the sequence number everything is shown up to, 0 if none."""
+        return self._undamaged(lambda: self._seq("upto"))
+
+    def known(self) -> int:
+        """Return the newest sequence number that anything shown may state, 0 if none."""
+        return self._undamaged(lambda: self._seq("known"))
+
+    def _seq(self, table: str) -> int:
+        (seq,) = self._connection.execute(f"SELECT COALESCE(MAX(seq), 0) FROM {table}").fetchone()  # noqa: S608
         return int(seq)
 
     def close(self) -> None:

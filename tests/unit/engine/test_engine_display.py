@@ -437,8 +437,8 @@ async def test_an_older_copy_of_the_ledger_is_refused_not_carried_on(
 ):
     """What the notes say was done since would be asked for, and done, a second time."""
     hitl.die()
-    office.vault.seq = 100
+    office.vault.known = 100
     with pytest.raises(LedgerLost, match="older copy"):
         await office.open()
-    office.vault.seq = 0
+    office.vault.known = 0
     await office.open()

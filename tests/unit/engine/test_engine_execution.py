@@ -191,3 +191,32 @@ async def test_a_resolution_is_executed_or_failed(hitl: Process, approved: Reque
         await hitl.resolve(approved.id, Status.APPROVED, by="bob")
     with pytest.raises(Conflict):
         await hitl.resolve(approved.id, Status.EXECUTED, by="bob")
+
+
+async def test_a_deny_rule_that_has_settled_since_the_approval_stops_the_claim(
+    office: Office, hitl: Process, approved: Request
+):
+    """Not only one that is just being read: the policy of the approval is no longer in force."""
+    office.policy.text = "default: ask\nrules:\n  - {id: stop, effect: deny}\n"
+    hitl.policies.reload()
+    office.clock.advance(1)
+    assert hitl.policies.reload() is None
+    with pytest.raises(Denied, match="stop"):
+        async with hitl.execution(approved.id):
+            pytest.fail("it ran")
+
+
+async def test_a_rule_about_the_time_is_judged_again_at_the_claim():
+    """The policy is the same one; the time is not."""
+    office = Office(
+        "default: ask\nrules:\n"
+        "  - {id: late, effect: deny, when: \"now >= timestamp('2026-11-21T12:00:00Z')\"}\n"
+    )
+    hitl = await office.open()
+    assert office.clock.now().isoformat() < "2026-11-21T12"
+    request = await hitl.request_approval("payment", "Pay", {"amount": 900})
+    await hitl.approve(request.id, reviewer="alice")
+    office.clock.advance(4 * 3600)
+    with pytest.raises(Denied, match="late"):
+        async with hitl.execution(request.id):
+            pytest.fail("it ran")
