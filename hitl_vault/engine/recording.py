@@ -17,6 +17,7 @@ from hitl_vault.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 _SETTLE_S = 1.0  # a file in the middle of being saved is not a change of reviewers
+_TRUSTED_S = 60.0  # how long what this process knows of the register is taken for true
 
 
 class Recording:
@@ -24,7 +25,7 @@ class Recording:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._on_record: str | None = None  # the digest, once this process knows it
+        self._on_record: tuple[str, float] | None = None  # the digest, and until when to trust it
         self._seen: tuple[str, float] = ("", 0.0)
         self._problem = ""
 
@@ -38,10 +39,17 @@ class Recording:
             StorageError: It cannot be recorded now; nothing changed.
         """
         people = self._people()
-        if people is None or people.sha256 == self._on_record:
+        if people is None or self._is_known(people.sha256):
             return
         if at_once or self._is_settled(people):
             await self._record(people)
+
+    def _is_known(self, sha256: str) -> bool:
+        """True if this is on record; another process may have recorded another one since."""
+        if self._on_record is None:
+            return False
+        known, until = self._on_record
+        return sha256 == known and self._parts.clock.monotonic() < until
 
     def _people(self) -> People | None:
         try:
@@ -77,7 +85,7 @@ class Recording:
             changes = differences(await self._facts_on_record(), facts_of(people))
             await ledger.record(c.RecordReviewers(sha256=people.sha256, changes=changes))
             _log.info("the reviewers changed: %s", "; ".join(changes) or "in no name, role or key")
-        self._on_record = people.sha256
+        self._on_record = (people.sha256, self._parts.clock.monotonic() + _TRUSTED_S)
 
     async def _facts_on_record(self) -> frozenset[str]:
         return after_changes(

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from engine_kit import Office, box, reviewer, sentence
 
+from hitl_vault.core.commands import RecordReviewers
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Status
 from hitl_vault.core.people import Away, Key, People, Reviewer
@@ -129,6 +130,17 @@ async def test_an_unchanged_record_costs_no_look_at_the_ledger(office: Office, m
     monkeypatch.setattr(office.ledger, "register", never)
     for _ in range(5):
         await hitl.timers.tick()
+
+
+async def test_what_another_process_recorded_meanwhile_is_corrected_in_a_minute(office: Office):
+    """The files went back to what they were before this process looked again."""
+    office.people = people("one", BOB, changed_at=START - WEEK)
+    hitl = await office.open()
+    await office.ledger.record(RecordReviewers(sha256="two", changes=("- bob is a reviewer",)))
+    office.clock.advance(60)
+    await hitl.timers.tick()
+    assert (await office.ledger.register()).reviewers_sha256 == "one"
+    assert (await recorded(office))[-1] == ("+ bob is a reviewer",)
 
 
 async def test_a_record_that_cannot_be_stored_keeps_nobody_from_opening(
