@@ -372,13 +372,17 @@ class Prover(Protocol):
 
 
 class PeopleSource(Protocol):
-    """Where the record of reviewers comes from; read again whenever it has changed."""
+    """Where the record of reviewers and their keys comes from; read again whenever it has changed.
+
+    Guarantees: cheap while nothing has changed: it is asked before every vote and every second.
+    """
 
     def load(self) -> People:
-        """Return who may answer.
+        """Return who may answer, and by which keys.
 
         Raises:
-            ConfigError: It cannot be read; the message names the file and what is wrong.
+            ConfigError: The reviewers cannot be read; the message names the file and what is wrong.
+                Keys that cannot be read are said in `keys_problem`, and there are none.
         """
         ...
 

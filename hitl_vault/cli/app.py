@@ -19,6 +19,7 @@ from hitl_vault.cli import (
     helping,
     policy,
     reading,
+    reviewer,
     reviewing,
     running,
     starting,
@@ -69,6 +70,7 @@ app.command()(answering.resolve)
 app.command()(watching.watch)
 app.command()(watching.archive)
 app.add_typer(policy.policy, name="policy")
+app.add_typer(reviewer.reviewer, name="reviewer")
 app.add_typer(audit.audit, name="audit")
 app.command()(counting.stats)
 app.command()(doctor.doctor)

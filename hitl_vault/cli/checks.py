@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from hitl_vault.adapters.people.file import FilePeople
 from hitl_vault.cli.opening import ledger_of
 from hitl_vault.config import STATE_FOLDER, Settings
 from hitl_vault.core.chain import Break
-from hitl_vault.errors import ConfigError, StorageError
+from hitl_vault.errors import StorageError
 
 _ADVICE = {  # by the error's code; what is not here says itself what to do
     "newer_format": "upgrade hitl-vault here; the ledger itself is well",
@@ -26,6 +25,7 @@ class Mark(Enum):
     """How good a finding is."""
 
     GOOD = "✓"
+    NOTE = "·"
     LOOK = "!"
     WRONG = "✗"
 
@@ -142,14 +142,3 @@ def templates(root: Path) -> Iterator[Check]:
     yield Check(
         Mark.GOOD, "templates", f"your own: {', '.join(own)}" if own else "the built-in one"
     )
-
-
-def roles(root: Path) -> Iterator[Check]:
-    """Read who has which role."""
-    try:
-        found = FilePeople(root / STATE_FOLDER / "reviewers.toml").load().reviewers
-    except ConfigError as error:
-        yield Check(Mark.WRONG, "reviewers", str(error), "mend it; until then nobody can answer")
-        return
-    named = f"{len(found)} with roles" if found else "no roles given; names in rules are reviewers"
-    yield Check(Mark.GOOD, "reviewers", named)

@@ -64,7 +64,7 @@ def _reindex(vault: str | None) -> None:
 async def _checked(vault: str | None) -> list[Check]:
     import logging
 
-    from hitl_vault.cli import checks, checks_around
+    from hitl_vault.cli import checks, checks_around, checks_people
     from hitl_vault.cli.checks_living import living
     from hitl_vault.cli.opening import locate, log_to
 
@@ -75,7 +75,8 @@ async def _checked(vault: str | None) -> list[Check]:
         *checks.ledger(root),
         *checks.policy(root, settings),
         *checks.templates(root),
-        *checks.roles(root),
+        *checks_people.people(root, settings),
+        *checks_people.trust(root, settings),
         *checks_around.disk(root),
         *checks_around.neighbours(root, settings),
         *checks_around.obsidian(root),
@@ -87,7 +88,7 @@ def _print(checks: Sequence[Check]) -> None:
     from hitl_vault.cli.checks import Mark
     from hitl_vault.cli.printing import Cell, print_lines, safe
 
-    styles = {Mark.GOOD: "green", Mark.LOOK: "yellow", Mark.WRONG: "bold red"}
+    styles = {Mark.GOOD: "green", Mark.NOTE: "dim", Mark.LOOK: "yellow", Mark.WRONG: "bold red"}
     width = max(len(check.what) for check in checks)
     for check in checks:
         style, found = styles[check.mark], f"  {safe(check.found)}"

@@ -24,7 +24,7 @@ from hitl_vault.errors import PolicyError
 
 if TYPE_CHECKING:
     from hitl_vault.core.model import Verdict
-    from hitl_vault.core.policy import Policy
+    from hitl_vault.core.policy import Policy, Problem
 
 policy = typer.Typer(help="Check, explain, test and replay the policy.", no_args_is_help=True)
 _CASES = "policy_tests.yaml"
@@ -61,13 +61,18 @@ def _parse(file: Path) -> Policy:
 
 @policy.command()
 def check(file: FileArgument = None, vault: VaultOption = None, json: JsonOption = False) -> None:
-    """Say what is wrong with a policy, by line."""
+    """Say what is wrong with a policy, by line.
+
+    Where reviewers are on record, a name that is nobody's is an error.
+    """
     from hitl_vault.cli.printing import Cell, print_lines, safe
     from hitl_vault.cli.records import as_json
     from hitl_vault.core.policy import Severity, lint_policy
 
     path = _file(file, vault)
     problems = lint_policy(_read(path), name=path.name)
+    if not any(problem.severity is Severity.ERROR for problem in problems):
+        problems = [*problems, *_unknown(path, vault)]
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
     if json:
         listed = [
@@ -75,7 +80,7 @@ def check(file: FileArgument = None, vault: VaultOption = None, json: JsonOption
         ]
         print(as_json({"file": str(path), "ok": not errors, "problems": listed}))
     else:
-        styles = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
+        styles = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.HINT: "dim"}
         print_lines(
             [
                 Cell(f"{path}:{p.line}: {p.severity}: {safe(p.message)}", styles[p.severity])
@@ -84,10 +89,27 @@ def check(file: FileArgument = None, vault: VaultOption = None, json: JsonOption
         )
         if not errors:
             rules = len(_parse(path).rules)
-            warnings = f", {len(problems)} to look at" if problems else ""
+            look = sum(problem.severity is Severity.WARNING for problem in problems)
+            warnings = f", {look} to look at" if look else ""
             print_lines([Cell(f"✓ {path}: {rules} rules{warnings}", "green")])
     if errors:
         raise typer.Exit(1)
+
+
+def _unknown(path: Path, vault: str | None) -> list[Problem]:
+    """Return the names in a policy that nobody on record is; none for a policy of no vault."""
+    from hitl_vault.adapters.people.file import FilePeople
+    from hitl_vault.cli.naming import unknown_names
+    from hitl_vault.cli.opening import locate
+    from hitl_vault.config import STATE_FOLDER
+    from hitl_vault.errors import VaultNotFound
+
+    try:
+        root, _ = locate(vault)
+    except VaultNotFound:
+        return []
+    people = FilePeople(root / STATE_FOLDER / "reviewers.toml").load()
+    return unknown_names(_read(path), people, name=path.name)
 
 
 @policy.command()

@@ -55,6 +55,8 @@ _IGNORE = """\
 ledger.db*
 documents.db*
 policy.last-good*
+reviewers.lock
+keys/
 run/
 bell
 """

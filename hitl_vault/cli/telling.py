@@ -63,6 +63,8 @@ def count_so_far(request: Request) -> str:
 def vote_line(vote: Vote) -> str:
     """Return one vote as a sentence."""
     says = _ANSWERS[vote.answer.value]
+    if vote.on_behalf_of:
+        says = f"{says} for {safe(vote.on_behalf_of)}"
     why = f": {safe(vote.reason)}" if vote.reason else ""
     return f"{safe(vote.reviewer)} {says} ({vote.assurance}, over {safe(vote.channel)}){why}"
 
@@ -72,7 +74,7 @@ def decision_line(request: Request, status: Status | None = None) -> str:
     status = status or request.status
     if status is Status.PENDING:
         return f"still pending, {count_so_far(request)}"
-    by = ", ".join(safe(name) for name in request.reviewers)
+    by = ", ".join(_voter(vote) for vote in request.votes)
     why = f": {safe(request.reason)}" if request.reason else ""
     if status is Status.REJECTED:
         return f"rejected by {by}{why}"
@@ -84,6 +86,11 @@ def decision_line(request: Request, status: Status | None = None) -> str:
         return approved
     error = request.outcome.error if request.outcome else ""
     return f"{status}{f' ({safe(error)})' if error else ''}, {approved}"
+
+
+def _voter(vote: Vote) -> str:
+    for_whom = f" for {safe(vote.on_behalf_of)}" if vote.on_behalf_of else ""
+    return f"{safe(vote.reviewer)}{for_whom}"
 
 
 def who(event: Event) -> str:
@@ -108,6 +115,8 @@ def _because(data: dict[str, Any], key: str = "reason") -> str:
 
 def _voted(actor: str, data: dict[str, Any]) -> str:
     says = _ANSWERS.get(str(data.get("answer")), "answers")
+    if data.get("on_behalf_of"):
+        says = f"{says} for {safe(data['on_behalf_of'])}"
     if data.get("assurance") == Assurance.EDITED:
         return f"says {actor} {says}{_because(data)}"
     return (
@@ -120,6 +129,14 @@ def _changes(data: dict[str, Any]) -> str:
         f"{safe(path)} {safe(before, limit=80)} → {safe(after, limit=80)}"
         for path, before, after in data.get("changes", ())
     )
+
+
+def _names(data: dict[str, Any], key: str, between: str = ", ") -> str:
+    return between.join(safe(name) for name in data.get(key, ()))
+
+
+def _nobody(data: dict[str, Any]) -> str:
+    return f"; on record nobody is {_names(data, 'nobody')}" if data.get("nobody") else ""
 
 
 def _until(data: dict[str, Any]) -> str:
@@ -143,16 +160,16 @@ _FACTS: dict[Kind, Callable[[str, dict[str, Any]], str]] = {
         f"resolves it as {safe(data.get('status'))}{_because(data, 'error')}"
     ),
     Kind.REMINDED: lambda *_: "reminds",
-    Kind.ESCALATED: lambda _, data: (
-        f"escalates to {', '.join(safe(name) for name in data.get('to', ()))}"
-    ),
+    Kind.ESCALATED: lambda _, data: f"escalates to {_names(data, 'to')}{_nobody(data)}",
     Kind.COMMENTED: lambda _, data: f"remarks{_because(data, 'text')}",
     Kind.CODE_ISSUED: lambda _, data: f"a code is sent to {safe(data.get('reviewer'))}",
     Kind.REFUSED: lambda _, data: f"an answer is refused{_because(data, 'problem')}",
     Kind.POLICY_CHANGED: lambda _, data: (
         f"a policy comes into force, {'looser' if data.get('loosens') else 'not looser'}"
     ),
-    Kind.REVIEWERS_CHANGED: lambda *_: "the reviewers or their keys change",
+    Kind.REVIEWERS_CHANGED: lambda _, data: (
+        f"the reviewers change: {_names(data, 'changes', '; ') or 'no name, role or key'}"
+    ),
     Kind.GRANTED: lambda _, data: f"grants {safe(data.get('type'))}, {data.get('uses')} times",
     Kind.GRANT_USED: lambda _, data: (
         f"{safe(data.get('grant_id'))} is used for {safe(data.get('request_id'))}"

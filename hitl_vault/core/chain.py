@@ -10,6 +10,7 @@ only a body's digest enters the chain, a proof about one request need not show t
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +41,8 @@ class _Body(msgspec.Struct, frozen=True, gc=False):
 _bodies = msgspec.json.Decoder(_Body)
 _encode = msgspec.json.Encoder().encode
 _requests: msgspec.json.Decoder[Request] | None = None
+_registers: msgspec.json.Decoder[Register] | None = None
+_building = threading.Lock()  # msgspec ends the process if two threads resolve a type at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +83,11 @@ def decode_request(data: bytes) -> Request:
         ValueError: It is not a request.
     """
     global _requests  # built on first use: resolving the types costs milliseconds
-    if _requests is None:
-        _requests = msgspec.json.Decoder(Request)
-    return _requests.decode(data)
+    decoder = _requests
+    if decoder is None:
+        with _building:
+            decoder = _requests = msgspec.json.Decoder(Request)
+    return decoder.decode(data)
 
 
 def encode_register(register: Register) -> bytes:
@@ -92,7 +97,12 @@ def encode_register(register: Register) -> bytes:
 
 def decode_register(data: bytes) -> Register:
     """Read what `encode_register` wrote. Raises ValueError if it is not a register."""
-    return msgspec.json.decode(data, type=Register)
+    global _registers
+    decoder = _registers
+    if decoder is None:
+        with _building:
+            decoder = _registers = msgspec.json.Decoder(Register)
+    return decoder.decode(data)
 
 
 def genesis(vault_id: str) -> Head:

@@ -38,6 +38,7 @@ class Vote:
     """A reviewer answers. `payload_sha256` is the digest the reviewer saw; `roles` are theirs.
 
     `standing_for` are those who named the reviewer in their absence, each with their roles.
+    `not_on_record` says why the name of the reviewer alone opens no stage, "" where it does.
     `proof` is what shows that the reviewer answered, `proof_id` its digest: it counts once.
     `code_id` names the one-time code that was typed, already compared.
     `is_role` is true where the reviewer's name is that of a role.
@@ -53,6 +54,7 @@ class Vote:
     roles: frozenset[str] = frozenset()
     standing_for: tuple[tuple[str, frozenset[str]], ...] = ()
     is_role: bool = False
+    not_on_record: str = ""
     edit: ProposedEdit | None = None
     proof: str = ""
     proof_id: str = ""
@@ -119,10 +121,14 @@ class Remind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalate:
-    """Record that escalation number `number` (from 0) is due: more people may answer."""
+    """Record that escalation number `number` (from 0) is due: more people may answer.
+
+    `nobody` are the names and roles that nobody on record holds now.
+    """
 
     id: str
     number: int
+    nobody: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -305,10 +305,14 @@ def _escalate(request: Request, escalate: c.Escalate, now: datetime) -> Step | R
     if now < request.created_at + timedelta(seconds=rung.after_s):
         return steps.refused(f"escalation {escalate.number} is not due yet")
     wider = requirements.widened(request.requirement, rung)
+    data: dict[str, Any] = {"number": escalate.number, "to": list(rung.to)}
+    nobody = [name for name in rung.to if name in escalate.nobody]
+    if nobody:
+        data["nobody"] = nobody
     return steps.step(
         request,
         now,
-        [(Kind.ESCALATED, "clock", {"number": escalate.number, "to": list(rung.to)})],
+        [(Kind.ESCALATED, "clock", data)],
         escalated=request.escalated + 1,
         verdict=replace(request.verdict, requirement=wider),
     )

@@ -20,6 +20,7 @@ class Severity(StrEnum):
 
     ERROR = "error"  # no: it does not load
     WARNING = "warning"  # yes, but it may not say what was meant
+    HINT = "hint"  # yes; something around it might be set up better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

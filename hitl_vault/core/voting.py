@@ -3,7 +3,8 @@
 The rules: one vote per reviewer and the last one counts; stages open in order and one person
 approves in one stage only; nobody answers their own request; a rejection ends it, unless the rule
 says `veto: false`, where as many rejections as the stage's quorum end it; votes given before the
-details were changed do not count, even if the same details come back.
+details were changed do not count, even if the same details come back. Who stands in for somebody
+sits in their seat: a seat has one vote too, and a person's own answer takes it back.
 """
 
 from __future__ import annotations
@@ -96,20 +97,12 @@ def stranger_to(request: Request, vote: c.Vote) -> str:
     """Return why this reviewer could have had no part in the decision, "" if they could."""
     if _vote_of(request, vote.reviewer) is not None:
         return ""
-    if _asked_for_it(request, vote):
+    if _asked(request, vote.reviewer):
         return f"{vote.reviewer} asked for this and cannot answer it"
-    requester = request.action.requested_by
-    if any(may_answer(stage, vote, requester) for stage in request.requirement.stages):
+    if any(may_answer(stage, vote, request) for stage in request.requirement.stages):
         return ""
     names = ", ".join(name for stage in request.requirement.stages for name in stage.approvers)
     return f"{vote.reviewer} is not among those who may answer it ({names})"
-
-
-def _asked_for_it(request: Request, vote: c.Vote) -> bool:
-    return person(vote.reviewer) in {
-        person(request.action.requested_by),
-        person(request.action.agent),
-    }
 
 
 def is_repeat(request: Request, vote: c.Vote) -> bool:
@@ -159,7 +152,7 @@ def objection(request: Request, vote: c.Vote) -> str:
     need = request.requirement
     if not person(vote.reviewer):
         return "an answer needs a reviewer"
-    if _asked_for_it(request, vote):
+    if _asked(request, vote.reviewer):
         return f"{vote.reviewer} asked for this and cannot answer it; somebody else must"
     if vote.is_role and not vote.roles:
         return f"{vote.reviewer} is a role, not a person; put your own name with the answer"
@@ -213,49 +206,61 @@ def _edit_objection(request: Request, vote: c.Vote) -> str:
     return ""
 
 
+def _asked(request: Request, name: str) -> bool:
+    return person(name) in {person(request.action.requested_by), person(request.action.agent)}
+
+
 def _stage_objection(request: Request, vote: c.Vote) -> str:
     need = request.requirement
     open_stage = tally(request).stage
     spent = spent_stage(request, vote.reviewer)
     if vote.answer is Answer.REJECT and (
-        spent is not None
-        or any(may_answer(stage, vote, request.action.requested_by) for stage in need.stages)
+        spent is not None or any(may_answer(stage, vote, request) for stage in need.stages)
     ):
         return ""
     if spent is not None:
         return f"{vote.reviewer} approved in stage {spent + 1} already; somebody else must now"
-    if may_answer(need.stages[open_stage], vote, request.action.requested_by):
+    if may_answer(need.stages[open_stage], vote, request):
         return ""
     wanted = ", ".join(need.stages[open_stage].approvers)
     step = (
         f"stage {open_stage + 1} of {len(need.stages)}" if len(need.stages) > 1 else "this request"
     )
-    return f"{vote.reviewer} may not answer {step}; it waits for {wanted}"
+    why = f": {vote.not_on_record}" if vote.not_on_record else ""
+    taken = _taken_seat(need.stages[open_stage], vote, request)
+    if taken:
+        did = "asked for it" if _asked(request, taken) else "has answered"
+        why = f": {taken}, for whom they stand in, {did}"
+    return f"{vote.reviewer} may not answer {step}{why}; it waits for {wanted}"
 
 
 def spent_stage(request: Request, reviewer: str) -> int | None:
-    """Return the closed stage this person's approval stands in, None if there is none."""
-    known = _vote_of(request, reviewer)
-    if known is None or known.answer is Answer.REJECT:
-        return None
-    return known.stage if _NO_STAGE < known.stage < tally(request).stage else None
+    """Return the closed stage an approval by or for this person stands in, None if there is none.
+
+    A person's seat is spent by their stand-in's approval too.
+    """
+    name, open_stage = person(reviewer), tally(request).stage
+    for known in request.votes:
+        closed = _NO_STAGE < known.stage < open_stage
+        if closed and known.answer is not Answer.REJECT and name in _seat(known):
+            return known.stage
+    return None
 
 
-def may_answer(stage: Stage, vote: c.Vote, requester: str = "") -> bool:
+def may_answer(stage: Stage, vote: c.Vote, request: Request | None = None) -> bool:
     """True if the stage is open to anyone, names the reviewer or one of their roles, or names
-    somebody the reviewer stands in for, who is not the requester.
+    somebody the reviewer stands in for, who neither asked for the request nor answered it.
 
     A name that is a role's stands for those who hold the role, never for a person of that name.
     """
     return (
-        not stage.approvers
-        or _names(stage, _own_name(vote), vote.roles)
-        or bool(_stands_in(stage, vote, requester))
+        not stage.approvers or _in_own_right(stage, vote) or bool(_stands_in(stage, vote, request))
     )
 
 
-def _own_name(vote: c.Vote) -> str:
-    return "" if vote.is_role else vote.reviewer
+def _in_own_right(stage: Stage, vote: c.Vote) -> bool:
+    name = "" if vote.is_role else vote.reviewer
+    return not vote.not_on_record and _names(stage, name, vote.roles)
 
 
 def _names(stage: Stage, reviewer: str, roles: frozenset[str]) -> bool:
@@ -263,13 +268,42 @@ def _names(stage: Stage, reviewer: str, roles: frozenset[str]) -> bool:
     return not wanted.isdisjoint({person(reviewer), *map(person, roles)})
 
 
-def _stands_in(stage: Stage, vote: c.Vote, requester: str) -> str:
+def _stands_in(stage: Stage, vote: c.Vote, request: Request | None) -> str:
     """Return whom the reviewer stands in for in this stage, "" where in their own right or not."""
-    if not stage.approvers or _names(stage, _own_name(vote), vote.roles):
+    if not stage.approvers or _in_own_right(stage, vote):
         return ""
-    for absent, roles in vote.standing_for:
-        if person(absent) != person(requester) and _names(stage, absent, roles):
-            return absent
+    return next((who for who in _seats(stage, vote) if not _is_taken(request, who)), "")
+
+
+def _taken_seat(stage: Stage, vote: c.Vote, request: Request) -> str:
+    return next((who for who in _seats(stage, vote) if _is_taken(request, who)), "")
+
+
+def _seats(stage: Stage, vote: c.Vote) -> list[str]:
+    return [absent for absent, roles in vote.standing_for if _names(stage, absent, roles)]
+
+
+def _is_taken(request: Request | None, absent: str) -> bool:
+    """True if nobody may answer for this person: they asked for it, or have answered themselves,
+    or their seat is in a stage that is closed.
+    """
+    if request is None:
+        return False
+    own = _vote_of(request, absent)
+    answered = own is not None and own.stage != _NO_STAGE
+    return _asked(request, absent) or answered or spent_stage(request, absent) is not None
+
+
+def _on_behalf_of(
+    stages: tuple[Stage, ...], open_stage: int, vote: c.Vote, request: Request
+) -> str:
+    """Return whom a vote that may be counted is given for, "" where in the reviewer's own right.
+
+    A rejection may come from who is named in another stage than the open one.
+    """
+    for stage in (stages[open_stage], *(stages if vote.answer is Answer.REJECT else ())):
+        if may_answer(stage, vote, request):
+            return _stands_in(stage, vote, request)
     return ""
 
 
@@ -281,8 +315,10 @@ def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
     requirement; and every vote from before stops counting, since its stage was of the old one.
     """
     changes: dict[str, Any] = {}
-    payload, stage, asker = vote.payload_sha256, tally(request).stage, request.action.requested_by
-    others = [known for known in request.votes if person(known.reviewer) != person(vote.reviewer)]
+    payload, stage, need = vote.payload_sha256, tally(request).stage, request.requirement
+    for_whom = _on_behalf_of(need.stages, stage, vote, request)
+    mine = {person(vote.reviewer), person(for_whom or vote.reviewer)}
+    others = [known for known in request.votes if mine.isdisjoint(_seat(known))]
     if vote.edit is not None:
         payload = vote.edit.payload_sha256
         verdict = _judged_again(request, vote.edit.verdict)
@@ -296,7 +332,8 @@ def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
             at=now,
             changes=vote.edit.changes,
         )
-        stage = 0 if _satisfies(need, vote, asker) else _NO_STAGE
+        stage = 0 if _satisfies(need, vote, request) else _NO_STAGE
+        for_whom = _on_behalf_of(need.stages, 0, vote, request) or for_whom
         others = [replace(known, stage=_NO_STAGE) for known in others]
     cast = Vote(
         reviewer=vote.reviewer,
@@ -308,16 +345,21 @@ def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
         channel=vote.channel,
         stage=stage,
         proof=vote.proof,
-        on_behalf_of=_stands_in(request.requirement.stages[max(stage, 0)], vote, asker),
+        on_behalf_of=for_whom,
     )
     changes["votes"] = (*others, cast)
     return changes
 
 
-def _satisfies(need: Requirement, vote: c.Vote, requester: str) -> bool:
+def _seat(known: Vote) -> set[str]:
+    """Return who gave a vote; where they stood in, also whose it is."""
+    return {person(known.reviewer), person(known.on_behalf_of or known.reviewer)}
+
+
+def _satisfies(need: Requirement, vote: c.Vote, request: Request) -> bool:
     return (
         vote.assurance.rank >= need.assurance.rank
-        and may_answer(need.stages[0], vote, requester)
+        and may_answer(need.stages[0], vote, request)
         and not _lacks_reason(need, vote)
         and not _lacks_name(need, vote)
     )

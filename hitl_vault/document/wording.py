@@ -196,6 +196,8 @@ def _fact(event: Event) -> tuple[str, str]:
 
 def _vote(who: str, data: dict[str, Any]) -> tuple[str, str]:
     says = _ANSWERS.get(data.get("answer", ""), "answers")
+    if data.get("on_behalf_of"):
+        says = f"{says} for {_text(data, 'on_behalf_of')}"
     reason = _because(data)
     if data.get("assurance") == Assurance.EDITED:
         # a file shows that somebody who can write it typed a name, not who that was
@@ -226,6 +228,14 @@ def _until(data: dict[str, Any]) -> str:
         return ""
 
 
+def _names(data: dict[str, Any], key: str) -> str:
+    return ", ".join(inert_line(str(name)) for name in data.get(key, ()))
+
+
+def _nobody(data: dict[str, Any]) -> str:
+    return f"; on record nobody is {_names(data, 'nobody')}" if data.get("nobody") else ""
+
+
 def _text(data: dict[str, Any], key: str) -> str:
     return inert_line(str(data.get(key) or ""))
 
@@ -247,10 +257,7 @@ _FACTS: dict[Kind, Callable[[str, dict[str, Any]], tuple[str, str]]] = {
         f"resolved it as {_text(data, 'status')}{_because(data, 'error')}",
     ),
     Kind.REMINDED: lambda *_: ("clock", "reminded"),
-    Kind.ESCALATED: lambda _, data: (
-        "clock",
-        f"escalated to {', '.join(inert_line(str(name)) for name in data.get('to', ()))}",
-    ),
+    Kind.ESCALATED: lambda _, data: ("clock", f"escalated to {_names(data, 'to')}{_nobody(data)}"),
     Kind.COMMENTED: lambda who, data: (who, f"commented{_because(data, 'text')}"),
     Kind.CODE_ISSUED: lambda _, data: ("ledger", f"sent a code to {_text(data, 'reviewer')}"),
     Kind.REFUSED: lambda who, data: (

@@ -20,6 +20,7 @@ from hitl_vault.engine.edits import propose
 from hitl_vault.engine.execution import check_outcome
 from hitl_vault.engine.looking import Looking
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.timers import mark_if_dead
 from hitl_vault.errors import InvalidRequest
 from hitl_vault.ports import Receipt
@@ -29,6 +30,7 @@ class Answering(Looking):
     """What a reviewer, a requester or an operator may say about a request."""
 
     policies: Policies
+    _recording: Recording
 
     @abstractmethod
     async def _submit(self, command: c.Command, *, show: bool = True) -> Receipt: ...
@@ -97,6 +99,7 @@ class Answering(Looking):
         edit = None
         if details is not None:
             edit = propose(request, details, self.policies, self._parts.clock.now())
+        await self._recording.look(at_once=True)
         receipt = await self._submit(
             c.Vote(
                 id=request.id,

@@ -18,6 +18,7 @@ from hitl_vault.engine.display import Display
 from hitl_vault.engine.edits import propose
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.showing import holds_words, standing
 from hitl_vault.errors import DocumentError, InvalidRequest
 from hitl_vault.ports import Kept, Loaded, Receipt
@@ -37,10 +38,11 @@ class Answers:
         parts: Parts,
         display: Display,
         policies: Policies,
+        recording: Recording,
         report: Callable[[str, Loaded, str], None],
     ) -> None:
         self._parts, self._display, self._policies = parts, display, policies
-        self._report = report
+        self._recording, self._report = recording, report
 
     async def look(
         self,
@@ -132,6 +134,7 @@ class Answers:
                 sentence = f"Not decided: the changes cannot be accepted: {error}."
                 await self._display.tell(request, path, loaded, sentence)
                 return
+        await self._recording.look(at_once=True)
         vote = c.Vote(
             id=request.id,
             reviewer=reviewer,
@@ -199,7 +202,9 @@ def _counted(request: Request, vote: c.Vote) -> str:
     said = "a rejection" if vote.answer is Answer.REJECT else "an approval"
     stages = len(request.requirement.stages)
     stage = f" in stage {tally.stage + 1} of {stages}" if stages > 1 else ""
+    cast = next((known for known in request.votes if known.reviewer == vote.reviewer), None)
+    by = f"{vote.reviewer} for {cast.on_behalf_of}" if cast and cast.on_behalf_of else vote.reviewer
     return (
-        f"Counted: {said} by {vote.reviewer}. {tally.approvals} of {tally.needed} approvals so far"
+        f"Counted: {said} by {by}. {tally.approvals} of {tally.needed} approvals so far"
         f"{stage}. The next person puts their own name in `reviewer` and answers in the same way."
     )

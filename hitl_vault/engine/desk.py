@@ -20,6 +20,7 @@ from hitl_vault.engine.answers import Answers
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.strangers import DELETE, Strangers, copy_of
 from hitl_vault.errors import HitlVaultError
 from hitl_vault.ports import Found, Hints, Loaded, Signature
@@ -52,10 +53,12 @@ class Notice:
 class Desk:
     """Reads the ballots of one vault."""
 
-    def __init__(self, parts: Parts, display: Display, policies: Policies) -> None:
+    def __init__(
+        self, parts: Parts, display: Display, policies: Policies, recording: Recording
+    ) -> None:
         self._parts, self._vault, self._clock = parts, parts.vault, parts.clock
         self._display, self._policies = display, policies
-        self._answers = Answers(parts, display, policies, self._report)
+        self._answers = Answers(parts, display, policies, recording, self._report)
         self._strangers = Strangers(parts, display)
         self._hinted: set[str] = set()
         self._due: dict[str, float] = {}

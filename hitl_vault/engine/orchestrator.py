@@ -31,6 +31,7 @@ from hitl_vault.engine.execution import Execution, as_json
 from hitl_vault.engine.guard import Guard
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.showing import standing
 from hitl_vault.engine.timers import Timers
 from hitl_vault.engine.waiting import Waiting, refusal_of
@@ -91,12 +92,14 @@ class Orchestrator(Answering):
         self._open = parts
         self.policies = Policies(parts.policy, parts.options, parts.clock)
         self._display = Display(parts)
-        self._desk = Desk(parts, self._display, self.policies)
+        self._recording = Recording(parts)
+        self._desk = Desk(parts, self._display, self.policies, self._recording)
         self._waiting = Waiting(parts, self._display)
         self._unreported: dict[str, c.Finish] = {}
         self._reporter: asyncio.Task[None] | None = None
-        self._timers = Timers(parts, self._display.show_soon, self._slowly)
+        self._timers = Timers(parts, self._recording, self._display.show_soon, self._slowly)
         try:
+            await self._record()
             await self._display.start()
             if parts.watching:
                 parts.watcher.start(self._desk.hint)
@@ -125,6 +128,12 @@ class Orchestrator(Answering):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _record(self) -> None:
+        try:
+            await self._recording.look()
+        except StorageError as error:  # a full disk must not keep anybody from looking
+            _log.error("a change of the reviewers could not be recorded: %s", error)
 
     async def _leave(self, parts: Parts) -> None:
         while self._unreported:  # more may come while these are stored
@@ -381,6 +390,10 @@ class Orchestrator(Answering):
         """Look at every note once, as the running desk does all the time."""
         self._check_open()
         await self._desk.tick()
+
+    async def record_reviewers(self) -> None:
+        """Put on record now who may answer; a running desk does it by itself."""
+        await self._recording.look(at_once=True)
 
     def _slowly(self) -> None:
         """Do what the slow round of the timers brings."""

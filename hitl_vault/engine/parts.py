@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypedDict
 
 from hitl_vault.core.people import People
 from hitl_vault.document.render import Renderer
+from hitl_vault.errors import ConfigError
 from hitl_vault.ports import Clock, Ledger, PolicySource, Presence, VaultFolder, Watcher
+
+_UNREADABLE = (
+    "the record of reviewers cannot be read, so no name and no role counts until it is mended; "
+    "`hitl doctor` says what is wrong with it"
+)
+_UNKNOWN = "this name is not, or no longer, on record as a reviewer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +37,7 @@ class Standing(TypedDict):
     roles: frozenset[str]
     is_role: bool
     standing_for: tuple[tuple[str, frozenset[str]], ...]
+    not_on_record: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +65,24 @@ class Parts:
     absolute: Callable[[str], str] = str
 
     def standing(self, reviewer: str) -> Standing:
-        """Return as whom this person answers now."""
-        people = self.people()
+        """Return as whom this person answers now; as nobody where the record cannot be read."""
+        try:
+            people = self.people()
+        except ConfigError:
+            return Standing(
+                roles=frozenset(), is_role=False, standing_for=(), not_on_record=_UNREADABLE
+            )
+        missing = people.on_record and people.find(reviewer) is None
         return Standing(
             roles=people.roles_of(reviewer),
             is_role=people.is_role(reviewer),
             standing_for=people.standing_for(reviewer, self.clock.now()),
+            not_on_record=_UNKNOWN if missing else "",
         )
+
+    def unheld(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the names and roles of these that nobody on record holds now."""
+        try:
+            return self.people().unheld(names)
+        except ConfigError:  # who holds what is not known; `standing` lets nobody answer
+            return ()

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from typing import TypeAlias
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.lifecycle import next_due
 from hitl_vault.core.model import Request, Status
 from hitl_vault.engine.parts import Parts
+from hitl_vault.engine.recording import Recording
 from hitl_vault.errors import HitlVaultError
 from hitl_vault.ports import Filter, Kept
 
@@ -19,15 +22,21 @@ _log = logging.getLogger(__name__)
 _ROUND_S = 1.0
 _SLOW_ROUND_S = 15.0
 _AT_ONCE = 500
+_Due: TypeAlias = c.Expire | c.Remind | c.Escalate
 
 
 class Timers:
     """Runs in every process of a vault; the ledger lets each thing happen once."""
 
     def __init__(
-        self, parts: Parts, on_change: Callable[[str], None], archive: Callable[[], object]
+        self,
+        parts: Parts,
+        recording: Recording,
+        on_change: Callable[[str], None],
+        archive: Callable[[], object],
     ) -> None:
-        self._parts, self._on_change, self._archive = parts, on_change, archive
+        self._parts, self._recording = parts, recording
+        self._on_change, self._archive = on_change, archive
         self._next_slow = 0.0
 
     async def run(self) -> None:
@@ -44,6 +53,7 @@ class Timers:
     async def tick(self) -> None:
         """Do everything that is due now."""
         await self.sweep()
+        await self._recording.look()
         now = self._parts.clock.monotonic()
         if now >= self._next_slow:
             self._next_slow = now + _SLOW_ROUND_S
@@ -58,11 +68,18 @@ class Timers:
         for request in await self._parts.ledger.find(due):
             timed = next_due(request)
             if timed is not None:
-                receipt = await self._parts.ledger.submit(timed[1])
+                receipt = await self._parts.ledger.submit(self._informed(request, timed[1]))
                 if receipt.kept is Kept.ACCEPTED:
                     changed += 1
                     self._on_change(request.id)
         return changed
+
+    def _informed(self, request: Request, due: _Due) -> _Due:
+        """Let an escalation say which of those it goes to are nobody on record."""
+        if not isinstance(due, c.Escalate):
+            return due
+        to = request.requirement.escalate[due.number].to
+        return replace(due, nobody=self._parts.unheld(to))
 
     async def find_dead_executors(self) -> int:
         """Mark as unknown what a dead process was executing; return how many."""

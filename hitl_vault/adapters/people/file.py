@@ -10,40 +10,105 @@ Its form, one table a person:
 
 from __future__ import annotations
 
+import hashlib
+import os
+import time as clock
 import tomllib
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from hitl_vault.core.people import Away, People, Reviewer
+from hitl_vault.adapters.people.signers import parse_signers
+from hitl_vault.core.people import Away, Key, People, Reviewer
 from hitl_vault.core.voting import person
 from hitl_vault.errors import ConfigError
 
-_KEYS = {"roles", "away", "notify"}
-_AWAY = {"from", "until", "to"}
+_KEYS = ("roles", "away", "notify")
+_AWAY = {"from", "until"}
+_FRESH_NS = 2_000_000_000
 
 
 class FilePeople:
-    """The reviewers in a file, read again whenever it has changed; nobody where there is none."""
+    """The reviewers in a file, and the keys in the one beside it, `allowed_signers`.
+
+    Read again whenever one of them has changed; as long as nothing has, `load` costs two looks at
+    the disk.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: tuple[int, ...] | None = None
-        self._people = People()
+        self._path, self._signers = path, path.with_name("allowed_signers")
+        self._seen: tuple[tuple[int, ...] | None, ...] | None = None
+        self._found: People | ConfigError = People()
 
     def load(self) -> People:
-        """Return who may answer."""
+        """Return who may answer. Raises ConfigError as long as the reviewers cannot be read."""
         try:
-            found = self._path.stat()
-            seen = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            times = [_stat(self._path), _stat(self._signers)]
+            seen = tuple(None if found is None else _identity(found) for found in times)
             if seen != self._seen:
-                text = self._path.read_text(encoding="utf-8-sig")
-                self._people, self._seen = parse_people(text, name=str(self._path)), seen
-        except FileNotFoundError:
-            return People()
+                newest = max((_changed_ns(found) for found in times if found), default=0)
+                self._found = self._read(newest)
+                # a file that is still being written may change again without its times telling
+                is_fresh = clock.time_ns() - newest < _FRESH_NS
+                self._seen = None if newest and is_fresh else seen
         except (OSError, UnicodeDecodeError) as error:
+            self._seen = None
             raise ConfigError(f"{self._path}: {error}") from error
-        return self._people
+        if isinstance(self._found, ConfigError):
+            raise ConfigError(str(self._found))  # a new one: each is raised from elsewhere
+        return self._found
+
+    def _read(self, changed_ns: int) -> People | ConfigError:
+        text, signers = _bytes(self._path), _bytes(self._signers)
+        if text is None and signers is None:
+            return People()
+        try:
+            people = parse_people((text or b"").decode("utf-8-sig"), name=str(self._path))
+        except ConfigError as error:
+            return error
+        keys, problem = self._keys(signers or b"")
+        return People(
+            reviewers=people.reviewers,
+            keys=keys,
+            on_record=text is not None,
+            sha256=_digest(text, signers),
+            changed_at=datetime.fromtimestamp(changed_ns / 1e9, UTC),
+            keys_problem=problem,
+        )
+
+    def _keys(self, signers: bytes) -> tuple[tuple[Key, ...], str]:
+        try:
+            return parse_signers(signers.decode("utf-8-sig"), name=str(self._signers)), ""
+        except (ConfigError, UnicodeDecodeError) as error:
+            return (), str(error)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _changed_ns(found: os.stat_result) -> int:
+    return max(found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _digest(*files: bytes | None) -> str:
+    """Return one digest over several files, each of which may be missing."""
+    parts = ["-" if file is None else hashlib.sha256(file).hexdigest() for file in files]
+    return hashlib.sha256("\n".join(["hitl-vault:reviewers:1", *parts]).encode()).hexdigest()
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def parse_people(text: str, *, name: str) -> People:
@@ -57,9 +122,11 @@ def parse_people(text: str, *, name: str) -> People:
         where = f"{name}: [{title}]"
         if not isinstance(entry, dict):
             raise ConfigError(f'{name}: {title} must be a table, [{title}] with roles = ["…"]')
-        if unknown := entry.keys() - _KEYS:
+        if unknown := entry.keys() - set(_KEYS):
             raise ConfigError(f"{where} has {min(unknown)!r}; known: {', '.join(_KEYS)}")
-        if not person(title) or person(title) in reviewers:
+        if not person(title):
+            raise ConfigError(f"{where} names nobody: nothing in it can be seen")
+        if person(title) in reviewers:
             raise ConfigError(f"{where} stands twice; upper and lower case are one name")
         reviewers[person(title)] = Reviewer(
             name=title,
@@ -85,12 +152,14 @@ def _texts(entry: dict[str, Any], key: str, where: str) -> list[str]:
 
 
 def _away(item: Any, where: str) -> Away:
-    if not isinstance(item, dict) or item.keys() != _AWAY:
-        raise ConfigError(f"{where} needs from, until and to for each time away")
+    if not isinstance(item, dict) or item.keys() - {"to"} != _AWAY:
+        raise ConfigError(f"{where} needs from and until, and may have to, for each time away")
     begins_at, ends_at = _time(item["from"], where), _time(item["until"], where)
-    to = item["to"]
-    if begins_at >= ends_at or not isinstance(to, str) or not person(to):
-        raise ConfigError(f"{where} must come back after going away, and name who answers")
+    to = item.get("to", "")
+    if not isinstance(to, str) or ("to" in item and not person(to)):
+        raise ConfigError(f"{where} needs a name for to: who answers in their place")
+    if begins_at >= ends_at:
+        raise ConfigError(f"{where} must come back after going away")
     return Away(begins_at=begins_at, ends_at=ends_at, to=to)
 
 

@@ -37,7 +37,9 @@ def test_a_time_away_is_read_with_its_stand_in():
         '[a]\n[A]\nroles=["x"]',
         '[alice]\nrole = ["finance"]',
         '[alice]\naway = [{from = 2027-01-03, until = 2026-12-20, to = "bob"}]',
-        "[alice]\naway = [{from = 2026-12-20, until = 2027-01-03}]",
+        '[alice]\naway = [{from = 2026-12-20, to = "bob"}]',
+        '[alice]\naway = [{from = 2026-12-20, until = 2027-01-03, to = ""}]',
+        '["\u200b"]',
         '[alice]\naway = [{from = "soon", until = 2027-01-03, to = "bob"}]',
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 
+import msgspec
 import pytest
 
 from hitl_vault.core import chain
@@ -123,3 +125,37 @@ def test_what_is_no_request_is_a_value_error(data):
     """decode_request never returns half a request."""
     with pytest.raises(ValueError):
         chain.decode_request(data)
+
+
+def test_no_two_threads_build_a_decoder_at_once(monkeypatch):
+    """msgspec ends the process where a second thread meets a type that is being resolved."""
+    states = [chain.encode_request(apply(None, make_ask(), START).request)] * 4
+    together, building = threading.Barrier(8), []
+    most = []
+
+    class Slow:
+        def __init__(self, type):
+            building.append(type)
+            most.append(len(building))
+            threading.Event().wait(0.02)
+            building.pop()
+
+        def decode(self, data):
+            return data
+
+    monkeypatch.setattr(chain, "_requests", None)
+    monkeypatch.setattr(chain, "_registers", None)
+    monkeypatch.setattr(msgspec.json, "Decoder", Slow)
+
+    def read(decode, data):
+        together.wait()
+        decode(data)
+
+    reads = [(chain.decode_request, state) for state in states]
+    reads += [(chain.decode_register, b"{}") for _ in range(4)]
+    threads = [threading.Thread(target=read, args=one) for one in reads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1

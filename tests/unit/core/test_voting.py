@@ -484,3 +484,93 @@ def test_a_vote_that_says_it_is_signed_needs_a_signature():
 def test_a_name_with_marks_nobody_sees_is_the_same_person(mark):
     """The requester does not become somebody else by an invisible character."""
     assert person(f"b{mark}ot{mark}") == person("bot")
+
+
+# standing in, and the record
+
+
+def for_(request, name, answer=Answer.APPROVE, *, absent="alice", roles=("finance",), **more):
+    """Return a vote of somebody who stands in for an absent person."""
+    return replace(
+        make_vote(request, name, answer), standing_for=((absent, frozenset(roles)),), **more
+    )
+
+
+def test_a_stand_in_answers_for_the_absent_and_it_is_recorded():
+    """The vote and its event say on whose behalf."""
+    request = asked(stages=(FINANCE,))
+    judged = apply(request, for_(request, "bob"), START)
+    assert judged.request.status is Status.APPROVED
+    assert judged.request.votes[0].on_behalf_of == "alice"
+    assert judged.events[0].data["on_behalf_of"] == "alice"
+
+
+def test_who_may_answer_anyway_stands_in_for_nobody():
+    """Bob has one vote, and where he has one of his own it is that."""
+    request = asked(stages=(Stage(approvers=("finance",), quorum=2),))
+    own = replace(for_(request, "bob"), roles=frozenset({"finance"}))
+    request = accept(request, own)
+    assert request.votes[0].on_behalf_of == ""
+    refuse(request, replace(for_(request, "bob"), roles=frozenset()), Why.DUPLICATE)
+
+
+def test_nobody_stands_in_for_who_asked():
+    """Neither for the requester nor for the agent."""
+    request = asked(requested_by="alice", agent="helper", stages=(FINANCE,))
+    assert "alice, for whom they stand in, asked" in refuse(request, for_(request, "bob"))
+    refuse(request, for_(request, "bob", absent="helper"))
+    refuse(request, for_(request, "bob", Answer.REJECT))
+
+
+def test_a_seat_has_one_vote_though_two_people_sit_in_it():
+    """Two stand-ins of one absent person are one approval of two."""
+    request = asked(stages=(Stage(approvers=("finance",), quorum=2),))
+    request = accept(request, for_(request, "bob"))
+    request = accept(request, for_(request, "carol"))
+    assert (request.status, tally(request).approvals) == (Status.PENDING, 1)
+    assert request.reviewers == ("carol",)
+
+
+def test_a_persons_own_answer_takes_their_seat_back():
+    """Alice answers herself: what was said for her no longer counts, and nobody may after her."""
+    request = asked(stages=(Stage(approvers=("finance",), quorum=2),))
+    request = accept(request, for_(request, "bob"))
+    request = voted(request, ("alice", Answer.APPROVE, "finance"))
+    assert (request.reviewers, tally(request).approvals) == (("alice",), 1)
+    assert "alice, for whom they stand in, has answered" in refuse(request, for_(request, "bob"))
+
+
+def test_a_seat_approves_in_one_stage_only():
+    """What a stand-in approved in a closed stage is the absent person's approval too."""
+    request = asked(stages=(FINANCE, Stage(approvers=("finance", "cfo"))))
+    request = accept(request, for_(request, "bob"))
+    assert tally(request).stage == 1
+    own = make_vote(request, "alice", roles=("finance",))
+    assert "approved in stage 1 already" in refuse(request, own)
+    refuse(request, for_(request, "carol"))
+
+
+def test_a_stand_in_may_reject_for_who_is_named_in_a_later_stage():
+    """A rejection need not wait for its stage, and says for whom it is."""
+    request = asked(stages=(LEGAL, FINANCE))
+    request = accept(request, for_(request, "bob", NO))
+    assert (request.status, request.votes[0].on_behalf_of) == (Status.REJECTED, "alice")
+
+
+def test_a_name_that_is_not_on_record_opens_nothing_that_names_it():
+    """Who has left is told so; what is open to anyone stays open to them."""
+    request = asked(stages=(Stage(approvers=("alice",)),))
+    gone = replace(make_vote(request, "alice"), not_on_record="no longer on record")
+    assert "alice may not answer this request: no longer on record" in refuse(request, gone)
+    refuse(request, replace(gone, answer=NO))
+    anyone = asked(stages=(Stage(),))
+    assert accept(anyone, replace(gone, id=anyone.id)).status is Status.APPROVED
+
+
+@pytest.mark.parametrize("name", ["Bot", "bot\u200b", "ＢＯＴ", "helper"])
+@pytest.mark.parametrize("assurance", list(Assurance))
+def test_who_asked_may_not_answer_however_it_is_proved(name, assurance):
+    """Neither requester nor agent, in any spelling, however sure we are of them."""
+    request = asked(requested_by="bot", agent="Helper")
+    vote = make_vote(request, name, assurance=assurance)
+    assert "asked for this and cannot answer it" in refuse(request, vote)

@@ -18,7 +18,7 @@ from hitl_vault.core.voting import person
 from hitl_vault.document.render import TEMPLATE, Renderer
 from hitl_vault.engine.orchestrator import Orchestrator
 from hitl_vault.engine.parts import Options, Parts
-from hitl_vault.errors import Indeterminate, PolicyError, StorageError
+from hitl_vault.errors import ConfigError, Indeterminate, PolicyError, StorageError
 from hitl_vault.ports import Hints, Receipt
 from hitl_vault.testing.clock import FakeClock
 from hitl_vault.testing.memory_vault import MemoryVault
@@ -176,6 +176,7 @@ class Office:
                 for name, held in (roles or {}).items()
             }
         )
+        self.people_problem = ""
         source = template or (shipped("templates") / TEMPLATE).read_text(encoding="utf-8")
         self._renderer = Renderer({TEMPLATE: source})
         self._numbers = itertools.count(1)
@@ -196,11 +197,17 @@ class Office:
             token=lambda: f"{next(self._numbers):010x}",
             executor=name,
             options=self.options,
-            people=lambda: self.people,
+            people=self.load_people,
         )
         process = Process(self, parts)
         await process.open()
         return process
+
+    def load_people(self) -> People:
+        """Return who is on record, unless `people_problem` says why that cannot be read."""
+        if self.people_problem:
+            raise ConfigError(self.people_problem)
+        return self.people
 
     def path(self, request: Request, folder: str = "Pending_Approval") -> str:
         """Return where the note of a request lies in a folder."""
