@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -96,63 +96,58 @@ def verify(vault: VaultOption = None, json: JsonOption = False) -> None:
 
 @audit.command()
 def export(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ID",
+            help="Give a bundle of evidence about each of these requests.",
+            autocompletion=complete_ids,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="A new file; else stdout."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="A new file, else stdout; with IDs a new folder or .zip file, else evidence.",
+        ),
+    ] = None,
+    redact: Annotated[
+        str | None,
+        typer.Option(
+            "--redact", metavar="KEYS", help="Hide these details too, such as card,/customer/email."
+        ),
     ] = None,
     since: SinceOption = None,
     vault: VaultOption = None,
 ) -> None:
-    """Write all events as JSON Lines that anybody can check.
+    """Write all events as JSON Lines, or a bundle of evidence per ID, that anybody can check.
 
-    The first line is a header. Each following line holds `seq`, `hash` and `body`, the exact text
-    that was stored; the hash is SHA-256 of the previous hash, a line feed and the body.
+    Without IDs, the first line is a header. Each following line holds `seq`, `hash` and `body`, the
+    exact text that was stored; the hash is SHA-256 of the previous hash, a line feed and the
+    SHA-256 of the body. An event with values to hide has `body_sha256` in place of `body`.
     """
+    from hitl_vault.cli.audit_export import export_bundles, export_lines
     from hitl_vault.cli.opening import reading
+    from hitl_vault.core.redaction import parse_redaction
     from hitl_vault.errors import InvalidRequest
 
     after = parse_since(since)
+    if ids and after:
+        raise InvalidRequest("since: a bundle holds the whole history of a request")
     with reading(vault) as opened:
+        named = redact.split(",") if redact is not None else []
+        redaction = parse_redaction((*opened.settings.redact, *named))
+        if ids:
+            export_bundles(opened, ids, output or Path("evidence"), redaction)
+            return
         if output is None:
-            _export(opened, after.isoformat() if after else "", sys.stdout)
+            export_lines(opened, after, sys.stdout, redaction)
             return
         try:
             with output.open("x", encoding="utf-8", newline="\n") as file:
-                number = _export(opened, after.isoformat() if after else "", file)
+                number = export_lines(opened, after, file, redaction)
         except OSError as error:
             raise InvalidRequest(f"cannot write {output}: {error.strerror}") from error
     print(f"{number:,} events in {output}")
-
-
-def _export(opened: Opened, since: str, to: TextIO) -> int:
-    """Write the header and the events, from the first one at or after `since` on."""
-    from datetime import datetime
-
-    from hitl_vault.cli.records import as_json
-    from hitl_vault.core.chain import decode_event, genesis
-
-    after = datetime.fromisoformat(since) if since else None
-    ledger, written = opened.ledger, 0
-    head, before = ledger.head(), genesis(ledger.vault_id).hash
-    header: dict[str, object] = {
-        "format": "hitl-vault:audit:1",
-        "vault": ledger.vault_id,
-        "head": {"seq": head.seq, "hash": head.hash},
-    }
-    seq = 0
-    while page := ledger.stored_after(seq, _PAGE):
-        for number, body, hash_ in page:
-            if number > head.seq:
-                break
-            if not written and after and decode_event(body, hash_).event.at < after:
-                before = hash_
-                continue
-            if not written:
-                print(as_json(header | {"before": before}, indent=None), file=to)
-            text = body.decode()
-            print(as_json({"seq": number, "hash": hash_, "body": text}, indent=None), file=to)
-            written += 1
-        seq = page[-1][0]
-    if not written:
-        print(as_json(header | {"before": before}, indent=None), file=to)
-    return written

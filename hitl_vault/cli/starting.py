@@ -47,6 +47,18 @@ _CONFIG = """\
 # A note that is missing is written again, and one that cannot be read is reported, after this.
 # missing_after_s = {missing_after_s:g}
 # unreadable_after_s = {unreadable_after_s:g}
+
+# Details that are hidden wherever they leave the vault: keys at any depth, or paths.
+# Such as ["card", "/customer/email"].
+# redact = []
+
+# A policy that loosens anything waits for a signature: hitl policy lock --sign KEY
+# policy_lock = false
+
+# The head of the chain is noted there, so that a ledger cut or made anew later is found: a file
+# outside of the vault, a URL, or env:NAME for a URL in an environment variable.
+# checkpoint_to = ""
+# checkpoint_every_s = {checkpoint_every_s:g}
 """
 
 _IGNORE = """\
