@@ -122,9 +122,10 @@ def export(
     since: SinceOption = None,
     vault: VaultOption = None,
 ) -> None:
-    """Write all events as JSON Lines, or a bundle of evidence per ID, that anybody can check.
+    """Write all events, or evidence about requests, for anybody to check.
 
-    Without IDs, the first line is a header. Each following line holds `seq`, `hash` and `body`, the
+    With IDs, each gets a bundle of evidence. Without, all events are written as JSON Lines: the
+    first is a header. Each following line holds `seq`, `hash` and `body`, the
     exact text that was stored; the hash is SHA-256 of the previous hash, a line feed and the
     SHA-256 of the body. An event with values to hide has `body_sha256` in place of `body`.
     """
