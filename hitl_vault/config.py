@@ -104,7 +104,10 @@ def load_settings(
         ("the call", overrides),
     ):
         for key, value in found.items():
-            values[key] = _checked(key, value, source)
+            checked = _checked(key, value, source)
+            if key == "policy_lock" and values.get(key):
+                continue  # only the vault's file takes it off: agents set their own environment
+            values[key] = checked
     return Settings(**values)
 
 

@@ -432,6 +432,18 @@ class PolicySource(Protocol):
         ...
 
 
+class PolicyLock(Protocol):
+    """Says whether a policy was signed by somebody who may. Guarantees: never yes in doubt."""
+
+    def seen(self) -> object:
+        """Return something that compares unequal whenever the answer may have changed."""
+        ...
+
+    def signed_by(self, policy_sha256: str) -> str:
+        """Return who signed the policy with this digest, "" if nobody did, as far as is shown."""
+        ...
+
+
 class Presence(Protocol):
     """Shows that a process lives, so that what a dead one had claimed is noticed.
 

@@ -15,6 +15,8 @@ from hitl_vault.adapters.clock import SystemClock
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
 from hitl_vault.adapters.people.file import FilePeople
 from hitl_vault.adapters.policy.file import FilePolicy
+from hitl_vault.adapters.policy.lock import FilePolicyLock
+from hitl_vault.adapters.policy.signers import AllowedSigners
 from hitl_vault.adapters.presence.lockfile import LockfilePresence
 from hitl_vault.adapters.tokens import Tokens
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
@@ -100,6 +102,7 @@ def assemble(
             options=options_of(settings),
             people=FilePeople(state / "reviewers.toml").load,
             absolute=lambda path: str(root / path),
+            policy_lock=policy_lock(root, ledger.vault_id) if settings.policy_lock else None,
         )
         opened.pop_all()
     return parts
@@ -114,6 +117,13 @@ def open_ledger(root: Path, clock: Clock | None = None) -> SqliteLedger:
         bell=state / "bell",
         lost=partial(trace_of_a_ledger, state),
     )
+
+
+def policy_lock(root: Path, vault_id: str) -> FilePolicyLock:
+    """Return what says whether a policy of the vault at `root` is signed."""
+    state = root / STATE_FOLDER
+    signers = AllowedSigners(state / "allowed_signers")
+    return FilePolicyLock(state / "policy.lock", vault_id, signers)
 
 
 def options_of(settings: Settings) -> Options:

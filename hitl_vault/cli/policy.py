@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hitl_vault.cli import policy_lock
 from hitl_vault.cli.options import (
     DetailOption,
     DetailsOption,
@@ -86,8 +88,19 @@ def check(file: FileArgument = None, vault: VaultOption = None, json: JsonOption
             rules = len(_parse(path).rules)
             warnings = f", {len(problems)} to look at" if problems else ""
             print_lines([Cell(f"✓ {path}: {rules} rules{warnings}", "green")])
-    if errors:
+    if errors or (file is None and _waits(vault)):
         raise typer.Exit(1)
+
+
+def _waits(vault: str | None) -> bool:
+    """Say on stderr if the policy waits for a signature, or something else keeps it from force."""
+    from hitl_vault.cli.opening import locate
+
+    root, settings = locate(vault)
+    found = policy_lock.standing(root, settings).waits if settings.policy_lock else ""
+    if found:
+        print(f"hitl: {found}", file=sys.stderr)
+    return bool(found)
 
 
 @policy.command()
@@ -251,3 +264,6 @@ def replay(
             ],
         )
     print_lines([Cell(f"{len(differing)} of {len(found)} requests would be judged otherwise")])
+
+
+policy.command("lock")(policy_lock.lock)

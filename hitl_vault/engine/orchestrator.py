@@ -31,6 +31,7 @@ from hitl_vault.engine.execution import Execution, as_json
 from hitl_vault.engine.guard import Guard
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.policy_record import PolicyRecord
 from hitl_vault.engine.showing import standing
 from hitl_vault.engine.timers import Timers
 from hitl_vault.engine.waiting import Waiting, refusal_of
@@ -89,14 +90,25 @@ class Orchestrator(Answering):
             raise RuntimeError("this Orchestrator is open already")
         parts = self._assemble()
         self._open = parts
-        self.policies = Policies(parts.policy, parts.options, parts.clock)
+        try:
+            on_record = (await parts.ledger.register()).policy_sha256
+        except BaseException:
+            self._open = None
+            await parts.vault.aclose()
+            await parts.ledger.aclose()
+            raise
+        self.policies = Policies(
+            parts.policy, parts.options, parts.clock, parts.policy_lock, on_record
+        )
+        self._record = PolicyRecord(parts, self.policies)
         self._display = Display(parts)
-        self._desk = Desk(parts, self._display, self.policies)
+        self._desk = Desk(parts, self._display, self.policies, self._record)
         self._waiting = Waiting(parts, self._display)
         self._unreported: dict[str, c.Finish] = {}
         self._reporter: asyncio.Task[None] | None = None
         self._timers = Timers(parts, self._display.show_soon, self._slowly)
         try:
+            await self._record.update()
             await self._display.start()
             if parts.watching:
                 parts.watcher.start(self._desk.hint)
@@ -209,6 +221,7 @@ class Orchestrator(Answering):
         now = self._parts.clock.now()
         new_id = id_of(id, now, type, self._parts.token)
         self.policies.reload()
+        await self._record.update()
         verdict = self.policies.evaluate(action, now, timeout_s)
         digest = payload_sha256(action)
         known = await self._known(id, key)

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from hitl_vault.core.people import People
 from hitl_vault.document.render import Renderer
-from hitl_vault.ports import Clock, Ledger, PolicySource, Presence, VaultFolder, Watcher
+from hitl_vault.ports import Clock, Ledger, PolicyLock, PolicySource, Presence, VaultFolder, Watcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,7 @@ class Parts:
     policy_path: str = "Policy.md"
     options: Options = Options()
     people: Callable[[], People] = People
+    policy_lock: PolicyLock | None = None
     absolute: Callable[[str], str] = str
 
     def standing(self, reviewer: str) -> Standing:
