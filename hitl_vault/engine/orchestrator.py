@@ -14,6 +14,7 @@ from hitl_vault.core.canonical import payload_sha256
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Details, Effect, Request, Status, Verdict
 from hitl_vault.engine.answering import Answering
+from hitl_vault.engine.checkpoints import Checkpoints
 from hitl_vault.engine.checks import (
     MAX_TEXT_BYTES,
     action_of,
@@ -116,6 +117,9 @@ class Orchestrator(Answering):
                     asyncio.create_task(self._desk.run(), name="hitl-desk"),
                     asyncio.create_task(self._timers.run(), name="hitl-timers"),
                 ]
+                if parts.checkpoints is not None:
+                    beside = Checkpoints(parts, parts.checkpoints, parts.vault_id)
+                    self._tasks.append(asyncio.create_task(beside.run(), name="hitl-checkpoints"))
         except BaseException:
             await self.aclose()
             raise
