@@ -40,6 +40,7 @@ class WebhookCheckpoints:
         if self._remembered is not None:
             with contextlib.suppress(OSError):  # it is then told again sooner than it need be
                 temporary = self._remembered.with_name(f"{self._remembered.name}.{os.getpid()}")
+                temporary.touch(0o600)
                 temporary.write_text(line, encoding="utf-8")
                 temporary.replace(self._remembered)
 

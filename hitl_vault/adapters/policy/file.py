@@ -62,5 +62,7 @@ class FilePolicy:
         if self.load_last_good() == text:
             return
         temporary = self._kept.with_name(f"{self._kept.name}.{os.getpid()}.new")
-        temporary.write_bytes(text)
+        opened = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(opened, "wb") as file:  # noqa: PTH123  with a mode of its own
+            file.write(text)
         temporary.replace(self._kept)
