@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, TextIO
 from hitl_vault.cli.records import as_json
 from hitl_vault.config import STATE_FOLDER
 from hitl_vault.core.chain import Head, decode_event, genesis
-from hitl_vault.core.evidence import Hider, Stored, bundle, bundle_text
+from hitl_vault.core.evidence import Hider, Stored, bundle, bundle_text, grant_is_hidden
 from hitl_vault.core.redaction import Redaction
+from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.errors import InvalidRequest, RequestNotFound
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class _Hiding:
         if not self._redaction:
             return False
         id = decode_event(body, hash_).event.request_id
+        if id == REGISTER_ID:
+            return grant_is_hidden(body, self._redaction)
         if self._known[0] != id:
             state = self._opened.ledger.stored_state(id)
             hider = None if state is None else _hider(self._redaction, state)

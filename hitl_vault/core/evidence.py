@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -23,6 +24,7 @@ from hitl_vault.core.redaction import (
     Redaction,
     hidden_texts,
     redact_value,
+    redacted_at,
     redacted_details,
     split_pointer,
 )
@@ -64,31 +66,47 @@ class Hider:
     def hides_event(self, body: bytes) -> bool:
         """True if an event's text holds a hidden value: only its digest may be shown."""
         event = json.loads(body)
-        data = event.get("data") or {}
-        changes = data.get("changes") if event.get("kind") == "edited" else None
-        if any(self.redaction.hides(split_pointer(change[0])) for change in changes or ()):
+        data = event["data"]
+        if event["kind"] == "edited" and any(self._hides(*change) for change in data["changes"]):
             return True
-        return bool(redact_value(event, self.redaction, self.texts) != event)
+        if redact_value(data.get("result"), self.redaction, self.texts) != data.get("result"):
+            return True
+        said = [event["actor"], data]
+        return bool(redact_value(said, Redaction(), self.texts) != said)
+
+    def _hides(self, path: str, before: str, after: str) -> bool:
+        """True if a change is of a hidden value, or of a list with one in it."""
+        steps = split_pointer(path)
+        values = [json.loads(text) for text in (before, after) if text]
+        return any(redacted_at(value, self.redaction, steps) != value for value in values)
 
     def shown_state(self) -> dict[str, Any]:
-        """Return the state without hidden values."""
-        state = self.state
-        shown: dict[str, Any] = redact_value(state, self._nothing_by_key(), self.texts)
-        for place, source in (
-            (shown["action"], state["action"]),
-            (shown.get("edited"), state.get("edited")),
-        ):
-            if place is not None and source is not None:
-                place["details"] = redacted_details(source["details"], self.redaction)
+        """Return the state without hidden values: in the details, and in what people wrote."""
+        shown: dict[str, Any] = copy.deepcopy(self.state)
+        for place in (shown["action"], shown.get("edited")):
+            if place is not None:
+                place["details"] = redacted_details(place["details"], self.redaction)
         for change in (shown.get("edited") or {}).get("changes", ()):
-            if self.redaction.hides(split_pointer(change["path"])):
+            if self._hides(change["path"], change["before"], change["after"]):
                 change["before"] = change["after"] = HIDDEN
+        for place, name in self._said(shown):
+            place[name] = redact_value(place[name], Redaction(), self.texts)
+        for vote in shown["votes"]:
+            if HIDDEN in vote["reason"]:
+                vote["proof"] = HIDDEN  # the reason stands in what was signed, too
         if shown.get("outcome"):
             shown["outcome"] = redact_value(shown["outcome"], self.redaction, self.texts)
         return shown
 
-    def _nothing_by_key(self) -> Redaction:
-        return Redaction()  # outside of details and results, keys are ours: `reason`, `status`
+    @staticmethod
+    def _said(state: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+        """Yield the places of a state that hold prose, which may repeat a value."""
+        yield state["action"], "description"
+        yield state, "key"
+        yield state, "reason"
+        yield from ((state["verdict"], name) for name in ("summary", "reasons"))
+        yield from ((vote, "reason") for vote in state["votes"])
+        yield from ((comment, "text") for comment in state["comments"])
 
     def rules_that_hit(self) -> list[str]:
         """Return the rules that hide something of this request."""
@@ -96,6 +114,12 @@ class Hider:
         if shown == self._all_details() and self.shown_state() == self.state:
             return []
         return list(self.redaction.rules)
+
+
+def grant_is_hidden(body: bytes, redaction: Redaction) -> bool:
+    """True if an event of the register names a hidden value: what a grant allows one to be."""
+    bounds = json.loads(body)["data"].get("bounds") or ()
+    return any(redaction.hides(split_pointer(bound[0])) for bound in bounds)
 
 
 def bundle(

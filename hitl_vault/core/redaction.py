@@ -76,17 +76,18 @@ def _escaped(step: str) -> str:
 
 def redacted_details(details: Details, redaction: Redaction) -> Details:
     """Return the details with every hidden value replaced by `HIDDEN`; those given stay."""
-    shown: Details = _without(details, redaction, ())
+    shown: Details = redacted_at(details, redaction, ())
     return shown
 
 
-def _without(value: Any, redaction: Redaction, path: tuple[str, ...]) -> Any:
+def redacted_at(value: Any, redaction: Redaction, path: tuple[str, ...]) -> Any:
+    """Return the value at this path of the details, with every hidden value in it replaced."""
     if path and redaction.hides(path):
         return HIDDEN
     if isinstance(value, dict):
-        return {key: _without(item, redaction, (*path, key)) for key, item in value.items()}
+        return {key: redacted_at(item, redaction, (*path, key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without(item, redaction, (*path, str(n))) for n, item in enumerate(value)]
+        return [redacted_at(item, redaction, (*path, str(n))) for n, item in enumerate(value)]
     return value
 
 

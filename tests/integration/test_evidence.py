@@ -443,3 +443,38 @@ def test_the_two_halves_agree_on_their_names():
     assert evidence_check.NAMESPACE == statement.NAMESPACE
     assert evidence_check.PAYLOAD_TYPE == statement.PAYLOAD_TYPE
     assert evidence_check.HIDDEN == redaction.HIDDEN
+
+
+def state(**more):
+    found = {
+        "action": {"details": {"items": [{"card": "Grüße"}], "card": "approved", "n": 1}},
+        "edited": None, "votes": [], "comments": [], "key": None, "reason": "", "outcome": None,
+        "verdict": {"summary": "", "reasons": []}, "status": "approved",
+    }  # fmt: skip
+    found["action"]["description"] = ""
+    return found | more
+
+
+def test_hidden_values_in_changed_lists_grants_and_reasons_are_found():
+    """Wherever the record repeats a hidden value; what is ours, such as the status, stays."""
+    from hitl_vault.core.evidence import Hider, grant_is_hidden
+    from hitl_vault.core.redaction import parse_redaction
+
+    rules = parse_redaction(["card"])
+    hider = Hider(redaction=rules, state=state())
+    changed = ["/items", '[{"card": "Gr\\u00fc\\u00dfe"}]', "[]"]
+
+    def event(kind, **data):
+        return json.dumps({"kind": kind, "actor": "ann", "data": data}).encode()
+
+    assert hider.hides_event(event("edited", changes=[changed]))
+    assert not hider.hides_event(event("edited", changes=[["/n", "1", "2"]]))
+    assert hider.hides_event(event("voted", reason="say Grüße", proof="x"))
+    assert hider.hides_event(event("executed", result={"card": 7}))
+    assert not hider.hides_event(event("executed", result={"n": 7}))
+    assert grant_is_hidden(event("granted", bounds=[["/card", '"x"', None, False]]), rules)
+    assert not grant_is_hidden(event("granted", bounds=[["/n", "1", None, False]]), rules)
+    vote = {"reason": "it says Grüße", "proof": "signed"}
+    shown = Hider(redaction=rules, state=state(votes=[vote])).shown_state()
+    assert shown["status"] == "approved"
+    assert shown["votes"] == [{"reason": "it says [redacted]", "proof": "[redacted]"}]
