@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.cli.checks import Check, Mark
+from hitl_vault.cli.opening import ledger_of
 from hitl_vault.config import STATE_FOLDER, Settings
 from hitl_vault.errors import HitlVaultError
 
@@ -104,7 +105,7 @@ def checkpoints(root: Path, settings: Settings) -> Iterator[Check]:
     from hitl_vault.core.chain import Break
 
     try:
-        ledger = LedgerReader(root / STATE_FOLDER / "ledger.db")
+        ledger = ledger_of(root)
     except HitlVaultError:
         return  # said already
     try:
@@ -159,7 +160,7 @@ def ignored_by_git(root: Path) -> Iterator[Check]:
         return
     try:
         asked = subprocess.run(  # noqa: S603  a fixed command line
-            [git, "-C", str(root), "check-ignore", "-q", f"{STATE_FOLDER}/ledger.db"],
+            [git, "-C", str(root), "check-ignore", "-q", "--no-index", f"{STATE_FOLDER}/ledger.db"],
             capture_output=True,
             timeout=10,
             check=False,

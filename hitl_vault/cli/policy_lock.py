@@ -55,9 +55,8 @@ def standing(root: Path, settings: Settings) -> Standing:
         PolicyError: The policy cannot be read.
     """
     from hitl_vault.adapters.clock import SystemClock
-    from hitl_vault.adapters.ledger.reader import LedgerReader
     from hitl_vault.adapters.policy.file import FilePolicy
-    from hitl_vault.cli.opening import log_to
+    from hitl_vault.cli.opening import ledger_of, log_to
     from hitl_vault.config import STATE_FOLDER
     from hitl_vault.core.policy import parse_policy
     from hitl_vault.engine.policies import Policies
@@ -65,7 +64,7 @@ def standing(root: Path, settings: Settings) -> Standing:
 
     log_to(logging.NullHandler())
     state = root / STATE_FOLDER
-    ledger = LedgerReader(state / "ledger.db")
+    ledger = ledger_of(root)
     try:
         on_record, vault_id = ledger.register().policy_sha256, ledger.vault_id
     finally:
