@@ -91,7 +91,7 @@ def lock(
     ] = False,
     vault: VaultOption = None,
 ) -> None:
-    """Sign a policy that loosens something, so that it comes into force.
+    """Sign a policy that loosens, so that it counts.
 
     With `policy_lock = true` in config.toml, a policy that loosens waits for this. KEY is an SSH
     key; its public half must stand in .hitl/allowed_signers. Exits 1 while the policy waits.
