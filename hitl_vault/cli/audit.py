@@ -180,7 +180,7 @@ def export(
     since: SinceOption = None,
     vault: VaultOption = None,
 ) -> None:
-    """Write all events, or evidence about requests, for anybody to check.
+    """Write events, or evidence about requests, to be checked.
 
     With IDs, each gets a bundle of evidence. Without, all events are written as JSON Lines: the
     first is a header. Each following line holds `seq`, `hash` and `body`, the
