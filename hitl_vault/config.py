@@ -17,7 +17,8 @@ from typing import Any
 
 from hitl_vault.adapters.watch.names import is_ignored
 from hitl_vault.core.durations import parse_duration
-from hitl_vault.errors import ConfigError, VaultNotFound
+from hitl_vault.core.redaction import parse_redaction
+from hitl_vault.errors import ConfigError, InvalidRequest, VaultNotFound
 
 STATE_FOLDER = ".hitl"
 _ENVIRONMENT = "HITL_"
@@ -42,6 +43,10 @@ class Settings:
     missing_after_s: float = 5.0
     unreadable_after_s: float = 30.0
     watch: str = "auto"
+    redact: tuple[str, ...] = ()
+    policy_lock: bool = False
+    checkpoint_to: str = ""
+    checkpoint_every_s: float = 86400.0
 
     def __post_init__(self) -> None:
         folders = [
@@ -58,7 +63,8 @@ class Settings:
                 )
 
 
-_ABOVE_ZERO = {"timeout_s", "use_within_s", "rescan_s"}
+_ABOVE_ZERO = {"timeout_s", "use_within_s", "rescan_s", "checkpoint_every_s"}
+_MAY_BE_EMPTY = {"checkpoint_to"}
 _WATCH = ("auto", "events", "polling")
 
 
@@ -98,7 +104,10 @@ def load_settings(
         ("the call", overrides),
     ):
         for key, value in found.items():
-            values[key] = _checked(key, value, source)
+            checked = _checked(key, value, source)
+            if key == "policy_lock" and values.get(key):
+                continue  # only the vault's file takes it off: agents set their own environment
+            values[key] = checked
     return Settings(**values)
 
 
@@ -141,7 +150,11 @@ def _checked(key: str, value: Any, source: str) -> Any:
         raise ConfigError(f"{source}: unknown setting {key!r}{hint}")
     if key.endswith("_s"):
         return _seconds(key, value, source)
-    if not isinstance(value, str) or not value.strip():
+    if key == "redact":
+        return _rules(value, source)
+    if key == "policy_lock":
+        return _flag(key, value, source)
+    if not isinstance(value, str) or not (value.strip() or key in _MAY_BE_EMPTY):
         raise ConfigError(f"{source}: {key} must be a text, not {value!r}")
     if key == "watch" and value not in _WATCH:
         raise ConfigError(f"{source}: watch must be one of {', '.join(_WATCH)}, not {value!r}")
@@ -158,6 +171,26 @@ def _check_relative(key: str, parts: Sequence[str], source: str) -> None:
                 f"{source}: {key} must be a plain path inside the vault, without dot folders and "
                 f"names that are never looked at, not {'/'.join(parts)!r}"
             )
+
+
+def _rules(value: Any, source: str) -> tuple[str, ...]:
+    items = [item for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ConfigError(
+            f'{source}: redact must be a list of texts, such as ["card", "/customer/email"]'
+        )
+    try:
+        return parse_redaction(items).rules
+    except InvalidRequest as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def _flag(key: str, value: Any, source: str) -> bool:
+    known = {"true": True, "1": True, "false": False, "0": False}
+    flag = known.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(flag, bool):
+        raise ConfigError(f"{source}: {key} must be true or false, not {value!r}")
+    return flag
 
 
 def _seconds(key: str, value: Any, source: str) -> float:

@@ -444,6 +444,36 @@ class PolicySource(Protocol):
         ...
 
 
+class PolicyLock(Protocol):
+    """Says whether a policy was signed by somebody who may. Guarantees: never yes in doubt."""
+
+    def seen(self) -> object:
+        """Return something that compares unequal whenever the answer may have changed."""
+        ...
+
+    def signed_by(self, policy_sha256: str) -> str:
+        """Return who signed the policy with this digest, "" if nobody did, as far as is shown."""
+        ...
+
+
+class CheckpointStore(Protocol):
+    """Where heads of the chain are noted, outside of the vault.
+
+    Guarantees: what is noted is added and changes nothing noted before.
+    """
+
+    name: str
+    """What it may be called in messages: no secret."""
+
+    async def note(self, line: str) -> None:
+        """Note one line; returns within seconds, or raises NotSent."""
+        ...
+
+    async def newest(self) -> str:
+        """Return the line noted last, "" if it is not known."""
+        ...
+
+
 class Presence(Protocol):
     """Shows that a process lives, so that what a dead one had claimed is noticed.
 

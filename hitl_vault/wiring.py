@@ -11,10 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hitl_vault.adapters.checkpoint.file import FileCheckpoints
+from hitl_vault.adapters.checkpoint.webhook import WebhookCheckpoints
 from hitl_vault.adapters.clock import SystemClock
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
 from hitl_vault.adapters.people.file import FilePeople
 from hitl_vault.adapters.policy.file import FilePolicy
+from hitl_vault.adapters.policy.lock import FilePolicyLock
+from hitl_vault.adapters.policy.signers import AllowedSigners
 from hitl_vault.adapters.presence.lockfile import LockfilePresence
 from hitl_vault.adapters.tokens import Tokens
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
@@ -25,8 +29,8 @@ from hitl_vault.adapters.watch.supervised import SupervisedWatcher
 from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
 from hitl_vault.engine import orchestrator
 from hitl_vault.engine.parts import Options, Parts
-from hitl_vault.errors import InvalidRequest
-from hitl_vault.ports import Clock
+from hitl_vault.errors import ConfigError, InvalidRequest
+from hitl_vault.ports import CheckpointStore, Clock
 
 
 class Orchestrator(orchestrator.Orchestrator):
@@ -100,6 +104,9 @@ def assemble(
             options=options_of(settings),
             people=FilePeople(state / "reviewers.toml").load,
             absolute=lambda path: str(root / path),
+            checkpoints=checkpoint_store(root, settings.checkpoint_to) if watching else None,
+            vault_id=ledger.vault_id,
+            policy_lock=policy_lock(root, ledger.vault_id) if settings.policy_lock else None,
         )
         opened.pop_all()
     return parts
@@ -114,6 +121,40 @@ def open_ledger(root: Path, clock: Clock | None = None) -> SqliteLedger:
         bell=state / "bell",
         lost=partial(trace_of_a_ledger, state),
     )
+
+
+def checkpoint_store(root: Path, place: str) -> CheckpointStore | None:
+    """Return where checkpoints go: a file, or a URL; None for "".
+
+    Raises:
+        ConfigError: The place is neither, or its environment variable is not set.
+    """
+    if not place:
+        return None
+    found = resolved_place(place)
+    if found.startswith(("http://", "https://")):
+        return WebhookCheckpoints(found, root / STATE_FOLDER / "checkpoint.last")
+    file = Path(found).expanduser()
+    if not file.is_absolute():
+        raise ConfigError(f"checkpoint_to: {found!r} must be a full path or a URL")
+    return FileCheckpoints(file)
+
+
+def resolved_place(place: str) -> str:
+    """Return a place of checkpoints, read from the environment where it says env:NAME."""
+    if not place.startswith("env:"):
+        return place
+    found = os.environ.get(place.removeprefix("env:"), "")
+    if not found:
+        raise ConfigError(f"checkpoint_to: {place} names an environment variable that is not set")
+    return found
+
+
+def policy_lock(root: Path, vault_id: str) -> FilePolicyLock:
+    """Return what says whether a policy of the vault at `root` is signed."""
+    state = root / STATE_FOLDER
+    signers = AllowedSigners(state / "allowed_signers")
+    return FilePolicyLock(state / "policy.lock", vault_id, signers)
 
 
 def options_of(settings: Settings) -> Options:

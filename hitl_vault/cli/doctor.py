@@ -63,8 +63,9 @@ def _reindex(vault: str | None) -> None:
 
 async def _checked(vault: str | None) -> list[Check]:
     import logging
+    from pathlib import Path
 
-    from hitl_vault.cli import checks, checks_around, checks_people
+    from hitl_vault.cli import checks, checks_around, checks_people, checks_trust
     from hitl_vault.cli.checks_living import living
     from hitl_vault.cli.opening import locate, log_to
 
@@ -77,6 +78,11 @@ async def _checked(vault: str | None) -> list[Check]:
         *checks.templates(root),
         *checks_people.people(root, settings),
         *checks_people.trust(root, settings),
+        *checks_trust.modes(root, settings),
+        *checks_trust.reviewers_keys(root, Path.home()),
+        *checks_trust.lock(root, settings),
+        *checks_trust.checkpoints(root, settings),
+        *checks_trust.ignored_by_git(root),
         *checks_around.disk(root),
         *checks_around.neighbours(root, settings),
         *checks_around.obsidian(root),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hitl_vault.cli import policy_lock
 from hitl_vault.cli.options import (
     DetailOption,
     DetailsOption,
@@ -92,7 +94,7 @@ def check(file: FileArgument = None, vault: VaultOption = None, json: JsonOption
             look = sum(problem.severity is Severity.WARNING for problem in problems)
             warnings = f", {look} to look at" if look else ""
             print_lines([Cell(f"✓ {path}: {rules} rules{warnings}", "green")])
-    if errors:
+    if errors or (file is None and _waits(vault)):
         raise typer.Exit(1)
 
 
@@ -110,6 +112,17 @@ def _unknown(path: Path, vault: str | None) -> list[Problem]:
         return []
     people = FilePeople(root / STATE_FOLDER / "reviewers.toml").load()
     return unknown_names(_read(path), people, name=path.name)
+
+
+def _waits(vault: str | None) -> bool:
+    """Say on stderr if the policy waits for a signature, or something else keeps it from force."""
+    from hitl_vault.cli.opening import locate
+
+    root, settings = locate(vault)
+    found = policy_lock.standing(root, settings).waits if settings.policy_lock else ""
+    if found:
+        print(f"hitl: {found}", file=sys.stderr)
+    return bool(found)
 
 
 @policy.command()
@@ -273,3 +286,6 @@ def replay(
             ],
         )
     print_lines([Cell(f"{len(differing)} of {len(found)} requests would be judged otherwise")])
+
+
+policy.command("lock")(policy_lock.lock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hitl_vault.config import STATE_FOLDER
 from hitl_vault.errors import StorageError
 
 if TYPE_CHECKING:
@@ -47,15 +49,29 @@ _CONFIG = """\
 # A note that is missing is written again, and one that cannot be read is reported, after this.
 # missing_after_s = {missing_after_s:g}
 # unreadable_after_s = {unreadable_after_s:g}
+
+# Details that are hidden wherever they leave the vault: keys at any depth, or paths.
+# Such as ["card", "/customer/email"].
+# redact = []
+
+# A policy that loosens anything waits for a signature: hitl policy lock --sign KEY
+# policy_lock = false
+
+# The head of the chain is noted there, so that a ledger cut or made anew later is found: a file
+# outside of the vault, a URL, or env:NAME for a URL in an environment variable.
+# checkpoint_to = ""
+# checkpoint_every_s = {checkpoint_every_s:g}
 """
 
 _IGNORE = """\
 # The ledger is a database that programs hold open: back it up, do not commit or sync it.
-# config.toml, reviewers.toml, allowed_signers and templates/ are yours, and may be committed.
+# config.toml, reviewers.toml, allowed_signers, policy.lock and templates/ are yours, and may be
+# committed.
 ledger.db*
 documents.db*
 policy.last-good*
 reviewers.lock
+checkpoint.last*
 keys/
 run/
 bell
@@ -128,7 +144,7 @@ def make_vault(root: Path, *, new_ledger: bool = False) -> tuple[list[str], list
     """
     from hitl_vault.adapters.vault.templates import shipped
     from hitl_vault.cli.opening import ledger_of
-    from hitl_vault.config import STATE_FOLDER, load_settings
+    from hitl_vault.config import load_settings
 
     made: list[str] = []
     kept: list[str] = []
@@ -197,6 +213,8 @@ def _place(file: Path, content: bytes, name: str, made: list[str], kept: list[st
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("xb") as new:
+        if file.parent.name == STATE_FOLDER:  # whatever the umask says
+            os.fchmod(new.fileno(), 0o600)
         new.write(content)
     made.append(name)
 

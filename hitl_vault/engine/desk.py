@@ -20,6 +20,7 @@ from hitl_vault.engine.answers import Answers
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.policy_record import PolicyRecord
 from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.strangers import DELETE, Strangers, copy_of
 from hitl_vault.errors import HitlVaultError
@@ -54,10 +55,15 @@ class Desk:
     """Reads the ballots of one vault."""
 
     def __init__(
-        self, parts: Parts, display: Display, policies: Policies, recording: Recording
+        self,
+        parts: Parts,
+        display: Display,
+        policies: Policies,
+        recording: Recording,
+        policy_record: PolicyRecord,
     ) -> None:
         self._parts, self._vault, self._clock = parts, parts.vault, parts.clock
-        self._display, self._policies = display, policies
+        self._display, self._policies, self._record = display, policies, policy_record
         self._answers = Answers(parts, display, policies, recording, self._report)
         self._strangers = Strangers(parts, display)
         self._hinted: set[str] = set()
@@ -124,7 +130,7 @@ class Desk:
         for path in due:
             del self._due[path]
         if now >= self._policy_due:
-            self._read_policy()
+            await self._read_policy()
         await self._look_at(sorted(paths | due))
         try:
             if now >= self._next_scan:
@@ -143,8 +149,9 @@ class Desk:
             and self._vault.is_unchanged(path, known.signature)
         )
 
-    def _read_policy(self) -> None:
+    async def _read_policy(self) -> None:
         wait_s = self._policies.reload()
+        await self._record.update()
         self._policy_due = math.inf if wait_s is None else self._clock.monotonic() + wait_s
 
     async def _look_at(self, paths: list[str]) -> None:
@@ -155,7 +162,7 @@ class Desk:
 
     async def _rescan(self) -> None:
         self._parts.ledger.hint()
-        self._read_policy()
+        await self._read_policy()
         await self._display.catch_up()
         found = await self._vault.scan()
         present: set[str] = set()

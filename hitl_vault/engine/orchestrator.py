@@ -14,6 +14,7 @@ from hitl_vault.core.canonical import payload_sha256
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Details, Effect, Request, Status, Verdict
 from hitl_vault.engine.answering import Answering
+from hitl_vault.engine.checkpoints import Checkpoints
 from hitl_vault.engine.checks import (
     MAX_TEXT_BYTES,
     action_of,
@@ -31,6 +32,7 @@ from hitl_vault.engine.execution import Execution, as_json
 from hitl_vault.engine.guard import Guard
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.policy_record import PolicyRecord
 from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.showing import standing
 from hitl_vault.engine.timers import Timers
@@ -90,16 +92,27 @@ class Orchestrator(Answering):
             raise RuntimeError("this Orchestrator is open already")
         parts = self._assemble()
         self._open = parts
-        self.policies = Policies(parts.policy, parts.options, parts.clock)
+        try:
+            on_record = (await parts.ledger.register()).policy_sha256
+        except BaseException:
+            self._open = None
+            await parts.vault.aclose()
+            await parts.ledger.aclose()
+            raise
+        self.policies = Policies(
+            parts.policy, parts.options, parts.clock, parts.policy_lock, on_record
+        )
+        self._policy_record = PolicyRecord(parts, self.policies)
         self._display = Display(parts)
         self._recording = Recording(parts)
-        self._desk = Desk(parts, self._display, self.policies, self._recording)
+        self._desk = Desk(parts, self._display, self.policies, self._recording, self._policy_record)
         self._waiting = Waiting(parts, self._display)
         self._unreported: dict[str, c.Finish] = {}
         self._reporter: asyncio.Task[None] | None = None
         self._timers = Timers(parts, self._recording, self._display.show_soon, self._slowly)
         try:
             await self._record()
+            await self._policy_record.update()
             await self._display.start()
             if parts.watching:
                 parts.watcher.start(self._desk.hint)
@@ -107,6 +120,9 @@ class Orchestrator(Answering):
                     asyncio.create_task(self._desk.run(), name="hitl-desk"),
                     asyncio.create_task(self._timers.run(), name="hitl-timers"),
                 ]
+                if parts.checkpoints is not None:
+                    beside = Checkpoints(parts, parts.checkpoints, parts.vault_id)
+                    self._tasks.append(asyncio.create_task(beside.run(), name="hitl-checkpoints"))
         except BaseException:
             await self.aclose()
             raise
@@ -219,6 +235,7 @@ class Orchestrator(Answering):
         now = self._parts.clock.now()
         new_id = id_of(id, now, type, self._parts.token)
         self.policies.reload()
+        await self._policy_record.update()
         verdict = self.policies.evaluate(action, now, timeout_s)
         digest = payload_sha256(action)
         known = await self._known(id, key)

@@ -9,7 +9,16 @@ from typing import TypedDict
 from hitl_vault.core.people import People
 from hitl_vault.document.render import Renderer
 from hitl_vault.errors import ConfigError
-from hitl_vault.ports import Clock, Ledger, PolicySource, Presence, VaultFolder, Watcher
+from hitl_vault.ports import (
+    CheckpointStore,
+    Clock,
+    Ledger,
+    PolicyLock,
+    PolicySource,
+    Presence,
+    VaultFolder,
+    Watcher,
+)
 
 _UNREADABLE = (
     "the record of reviewers cannot be read, so no name and no role counts until it is mended; "
@@ -29,6 +38,7 @@ class Options:
     rescan_s: float = 2.0
     missing_after_s: float = 5.0
     unreadable_after_s: float = 30.0
+    checkpoint_every_s: float = 86400.0
 
 
 class Standing(TypedDict):
@@ -62,6 +72,9 @@ class Parts:
     policy_path: str = "Policy.md"
     options: Options = Options()
     people: Callable[[], People] = People
+    policy_lock: PolicyLock | None = None
+    checkpoints: CheckpointStore | None = None
+    vault_id: str = ""
     absolute: Callable[[str], str] = str
 
     def standing(self, reviewer: str) -> Standing:

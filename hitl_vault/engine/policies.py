@@ -3,33 +3,68 @@
 A policy that cannot be read leaves the last good one in force; where there was none, everything
 asks. Both are logged as errors and shown by `problem`. A changed text counts once it has been read
 twice the same: the first half of a policy that is being saved is a policy too, and a looser one.
+
+Where policies are locked, one that loosens comes into force only once somebody has signed it; what
+of it is stricter counts at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hitl_vault.core.canonical import with_details
 from hitl_vault.core.model import Action, Details, Effect, Request, Verdict
 from hitl_vault.core.policy import Policy, ask_everything, parse_policy
+from hitl_vault.core.policy_diff import compare
+from hitl_vault.core.requirements import stricter
 from hitl_vault.engine.parts import Options
 from hitl_vault.errors import PolicyError
-from hitl_vault.ports import Clock, PolicySource
+from hitl_vault.ports import Clock, PolicyLock, PolicySource
 
 _log = logging.getLogger(__name__)
 _SETTLE_S = 0.3  # how long a changed text must stay the same
 
 
-class Policies:
-    """The policy in force, read again when its file changes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A policy that has come into force here and is not on record yet, and the one before it."""
 
-    def __init__(self, source: PolicySource, options: Options, clock: Clock) -> None:
+    policy: Policy
+    text: bytes
+    before: Policy | None
+    signed_by: str
+
+
+class Policies:
+    """The policy in force, read again when its file changes.
+
+    Args:
+        source: Where its text comes from.
+        options: The times that hold where no rule says.
+        clock: What tells how long a text has been the same.
+        lock: Who says whether a policy is signed; None where policies are not locked.
+        on_record: The digest of the policy that was last recorded to be in force, "" if none was.
+    """
+
+    def __init__(
+        self,
+        source: PolicySource,
+        options: Options,
+        clock: Clock,
+        lock: PolicyLock | None = None,
+        on_record: str = "",
+    ) -> None:
         self._source, self._options, self._clock = source, options, clock
+        self._lock, self._on_record = lock, on_record
         self._read: tuple[bytes | None, float] | None = None
+        self._held: tuple[bytes, object] | None = None
+        self._new: tuple[bytes, Policy] | None = None
         self._last, self._last_sha256 = b"", ""
         self.problem: PolicyError | None = None
+        self.taken: Taken | None = None
         self.current = self._first()
 
     def _first(self) -> Policy:
@@ -45,7 +80,8 @@ class Policies:
         else:
             same = kept is not None and kept.sha256 == policy.sha256
             if kept is None or same or self._source.is_settled(_SETTLE_S):
-                return self._parsed(text)
+                nothing = ask_everything(self._source.name, "none is on record or signed")
+                return self._entered(policy, text, kept) or kept or nothing
             self._read = (text, self._clock.monotonic())
             return kept
         if kept is not None:
@@ -59,19 +95,47 @@ class Policies:
         if text is None:
             return None
         try:
-            return parse_policy(text, name=self._source.name)
+            kept = parse_policy(text, name=self._source.name)
         except PolicyError as error:
             _log.error("the last good policy cannot be read: %s", error)
             return None
+        known = self._lock is None or kept.sha256 == self._on_record
+        if known or (self._lock is not None and self._lock.signed_by(kept.sha256)):
+            return kept
+        _log.error("the copy of the last good policy is not the one on record; it does not count")
+        return None
 
-    def _parsed(self, text: bytes) -> Policy:
-        policy = parse_policy(text, name=self._source.name)
+    def _entered(self, policy: Policy, text: bytes, before: Policy | None) -> Policy | None:
+        """Take a policy, to be recorded; None, and the reason in `problem`, where it is locked."""
+        same = before is not None and before.sha256 == policy.sha256
+        signed_by = ""
+        if self._lock is not None and not same and policy.sha256 != self._on_record:
+            seen, signed_by = self._lock.seen(), self._lock.signed_by(policy.sha256)
+            found = compare(
+                before or ask_everything(policy.name, "none is on record or signed"),
+                policy,
+                timeout_s=self._options.timeout_s,
+                use_within_s=self._options.use_within_s,
+            )
+            if found.loosens and not signed_by:
+                self._held, self._read = (text, seen), (text, self._clock.monotonic())
+                self._complain(_unsigned(policy.name, found.reasons))
+                return None
+        self.problem = self._held = None
+        if not same or policy.sha256 != self._on_record:
+            base = before if self.taken is None else self.taken.before
+            self.taken = Taken(policy=policy, text=text, before=base, signed_by=signed_by)
+        return policy
+
+    def recorded(self, taken: Taken) -> None:
+        """The policy taken is on record: keep a copy of it for a time when none can be read."""
+        self._on_record = taken.policy.sha256
+        if self.taken is taken:
+            self.taken = None
         try:
-            self._source.keep(text)
+            self._source.keep(taken.text)
         except OSError as error:
             _log.warning("cannot keep a copy of the policy: %s", error)
-        self.problem = None
-        return policy
 
     def _is_unchanged(self, text: bytes) -> bool:
         if self.problem is not None:
@@ -93,7 +157,9 @@ class Policies:
         """
         text, failure = self._text()
         if text is not None and self._is_unchanged(text):
-            self._read = None
+            self._read = self._held = None
+            return None
+        if self._is_held(text):
             return None
         now = self._clock.monotonic()
         if self._read is None or self._read[0] != text:
@@ -107,6 +173,12 @@ class Policies:
             self._take(text)
         return None
 
+    def _is_held(self, text: bytes | None) -> bool:
+        """True while the same text waits for a signature and none can have come."""
+        if self._held is None or self._lock is None:
+            return False
+        return self._held[0] == text and self._held[1] == self._lock.seen()
+
     def _text(self) -> tuple[bytes | None, PolicyError | None]:
         try:
             return self._source.load(), None
@@ -116,23 +188,32 @@ class Policies:
     def _take(self, text: bytes) -> None:
         before = self.current
         try:
-            self.current = self._parsed(text)
+            policy = parse_policy(text, name=self._source.name)
         except PolicyError as error:
+            self._held = None
             self._complain(error)
             return
-        self._read = None
-        if self.current.sha256 != before.sha256:
-            _log.info("policy %s is in force", self.current.sha256[:12])
+        entered = self._entered(policy, text, before)
+        if entered is None:
+            return
+        self._read, self.current = None, entered
+        if entered.sha256 != before.sha256:
+            _log.info("policy %s is in force", entered.sha256[:12])
 
     def evaluate(self, action: Action, now: datetime, timeout_s: float | None = None) -> Verdict:
         """Judge an action by the policy in force, or by one just read that says something stricter.
 
         A rule that asks or denies counts from its first reading on; what loosens waits until the
-        text has settled.
+        text has settled and, where policies are locked, is signed.
         """
-        policies = (self.current, *self._newly_read())
-        verdicts = [self._judged(policy, action, now, timeout_s) for policy in policies]
-        return max(verdicts, key=lambda verdict: verdict.effect.rank)
+        verdict = self._judged(self.current, action, now, timeout_s)
+        for policy in self._newly_read():
+            other = self._judged(policy, action, now, timeout_s)
+            if other.effect.rank > verdict.effect.rank:
+                verdict = other
+            elif self._held is not None and other.effect is verdict.effect is Effect.ASK:
+                verdict = _both(verdict, other)
+        return verdict
 
     def _judged(
         self, policy: Policy, action: Action, now: datetime, timeout_s: float | None = None
@@ -171,10 +252,12 @@ class Policies:
         text = self._read[0] if self._read is not None else None
         if text is None:
             return []
-        try:
-            return [parse_policy(text, name=self._source.name)]
-        except PolicyError:
-            return []
+        if self._new is None or self._new[0] != text:
+            try:
+                self._new = (text, parse_policy(text, name=self._source.name))
+            except PolicyError:
+                return []
+        return [self._new[1]]
 
     def evaluate_edited(self, request: Request, details: Details, now: datetime) -> Verdict:
         """Judge a request's action again with other details; only a rule shortens its time."""
@@ -185,3 +268,23 @@ class Policies:
 def _denying(policy: Policy, action: Action, now: datetime) -> list[str]:
     found = policy.explain(action, now)
     return [each.rule.id for each in found if each.matched and each.rule.effect is Effect.DENY]
+
+
+def _unsigned(name: str, reasons: tuple[str, ...]) -> PolicyError:
+    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return PolicyError(
+        f"it loosens and nobody has signed it ({reasons[0]}{more}); the one before stays in force "
+        "until: hitl policy lock --sign KEY",
+        file=name,
+    )
+
+
+def _both(held: Verdict, other: Verdict) -> Verdict:
+    """Return what meets both, where the other policy is not signed: nobody may answer by it."""
+    both = stricter(held, other)
+    return replace(
+        both,
+        policy_sha256=held.policy_sha256,
+        summary=held.summary,
+        requirement=replace(both.requirement, escalate=held.requirement.escalate),
+    )

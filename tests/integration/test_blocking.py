@@ -86,12 +86,13 @@ def test_events_are_told_live(root: Path, watching: bool) -> None:
     with Orchestrator(root, watching=watching, **QUICK) as hitl:
         asked = hitl.request_approval("pay", "", {})
         events = hitl.subscribe()
+        assert next(events).event.kind == "policy_changed"  # of the vault as a whole
         assert next(events).event.request_id == asked.id
         with Orchestrator(root, **QUICK) as other:
             other.cancel(asked.id)
         assert next(events).event.kind == "cancelled"
         events.close()
-        assert len(list(hitl.subscribe(follow=False))) == 2
+        assert len(list(hitl.subscribe(follow=False))) == 3
 
 
 def test_every_name_of_the_asynchronous_api_is_here() -> None:
@@ -136,7 +137,7 @@ def test_closing_tells_who_waits_in_another_thread(root: Path) -> None:
     """A waiter and a follower get NotOpen, not a cancellation and not for ever."""
     hitl = Orchestrator(root, **QUICK).__enter__()
     asked = hitl.request_approval("pay", "", {})
-    events = hitl.subscribe(after=1)
+    events = hitl.subscribe(after=2)
     with ThreadPoolExecutor(2) as pool:
         told = [pool.submit(hitl.wait_for_approval, asked.id), pool.submit(next, events)]
         while len(hitl._work) < 2:

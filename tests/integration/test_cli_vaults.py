@@ -282,7 +282,8 @@ def test_audit_shows_every_event_with_who_and_hash(cli):
     one, two = cli.ask("a", x=1), cli.ask("a", x=2)
     cli.ok("reject", two, "--reason", "no")
     assert [e["kind"] for e in cli.json("audit", "show", two)] == ["requested", "voted", "rejected"]
-    assert [e["seq"] for e in cli.json("audit", "show")] == [1, 2, 3, 4]
+    assert [e["seq"] for e in cli.json("audit", "show")] == [1, 2, 3, 4, 5]
+    assert cli.json("audit", "show")[0]["kind"] == "policy_changed"
     assert len(cli.json("audit", "show", "--limit", "1")) == 1
     text = cli.ok("audit", "show")
     assert one in text
@@ -292,9 +293,9 @@ def test_audit_shows_every_event_with_who_and_hash(cli):
 @pytest.mark.parametrize(
     ("change", "event"),
     [
-        ("UPDATE events SET body = replace(body, 'agent', 'bob') WHERE seq = 2", 2),
-        ("DELETE FROM events WHERE seq = 2", 2),
-        ("UPDATE requests SET state = replace(state, '1500', '15') WHERE type = 'payment'", 1),
+        ("UPDATE events SET body = replace(body, 'agent', 'bob') WHERE seq = 3", 3),
+        ("DELETE FROM events WHERE seq = 3", 3),
+        ("UPDATE requests SET state = replace(state, '1500', '15') WHERE type = 'payment'", 2),
     ],
 )
 def test_audit_verify_names_the_first_bad_event(cli, change, event):
@@ -303,7 +304,7 @@ def test_audit_verify_names_the_first_bad_event(cli, change, event):
     cli.ask("b", x=2)
     cli.ask("c", x=3)
     proved = cli.json("audit", "verify")
-    assert (proved["ok"], proved["events"]) == (True, 3)
+    assert (proved["ok"], proved["events"]) == (True, 4)  # the policy's, and one each
     with sqlite3.connect(cli.vault / ".hitl" / "ledger.db") as ledger:
         assert ledger.execute(change).rowcount == 1
     ledger.close()
@@ -317,7 +318,7 @@ def test_an_export_can_be_checked_by_anybody(cli):
     """The exported bodies hash to the exported hashes, from the header's start to its head."""
     for n in range(3):
         cli.ask("a", "-m", "Grüße \x1b[31m", x=n)
-    assert "3 events" in cli.ok("audit", "export", "-o", "audit.jsonl")
+    assert "4 events" in cli.ok("audit", "export", "-o", "audit.jsonl")
     header, *events = map(json.loads, (cli.vault / "audit.jsonl").read_text().splitlines())
     before = hashlib.sha256(f"hitl-vault:chain:1:{header['vault']}".encode()).hexdigest()
     assert header["before"] == before
@@ -325,7 +326,7 @@ def test_an_export_can_be_checked_by_anybody(cli):
         digest = hashlib.sha256(event["body"].encode()).hexdigest()
         before = hashlib.sha256(f"{before}\n{digest}".encode()).hexdigest()
         assert event["hash"] == before
-    assert header["head"] == {"seq": 3, "hash": before}
+    assert header["head"] == {"seq": 4, "hash": before}
     assert cli.run("audit", "export", "-o", "audit.jsonl").returncode == 2
     part = cli.ok("audit", "export", "--since", "2099-01-01").splitlines()
     assert json.loads(part[0])["before"] == before

@@ -52,6 +52,21 @@ class LedgerReader:
                 "`hitl audit verify` names the first bad event"
             ) from error
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let every read inside see the same moment."""
+        with self._readable() as connection:
+            connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def stored_state(self, id: str) -> bytes | None:
+        """Return one request exactly as its digest covers it, None if there is none."""
+        with self._readable() as connection:
+            return rows.stored_state(connection, id)
+
     def get(self, id: str) -> Request | None:
         """Return one request, None if there is none."""
         with self._readable() as connection:

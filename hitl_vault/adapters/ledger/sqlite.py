@@ -303,7 +303,7 @@ class _Bell:
         if self._path is not None:
             # a bell that cannot ring costs the others their poll interval, nothing else
             with contextlib.suppress(OSError):
-                bell = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
+                bell = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
                 if sys.platform != "linux":  # there the closing alone is heard
                     os.write(bell, b".")
                 os.close(bell)

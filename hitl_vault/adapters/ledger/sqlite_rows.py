@@ -209,6 +209,14 @@ def stored_after(
     return [(number, bytes(body), hash_) for number, body, hash_ in found]
 
 
+def stored_state(connection: sqlite3.Connection, id: str) -> bytes | None:
+    """Return the stored bytes of a request."""
+    row = connection.execute(
+        "SELECT CAST(state AS BLOB) FROM requests WHERE id = ?", (id,)
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
 def neighbours(connection: sqlite3.Connection, id: str) -> list[str]:
     """Return the ids directly before and after this one in their order, as far as there are any."""
     near = [

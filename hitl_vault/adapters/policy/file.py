@@ -63,5 +63,7 @@ class FilePolicy:
             return
         # no two threads or processes may share it
         temporary = self._kept.with_name(f"{self._kept.name}.{os.getpid()}.{time.time_ns()}.new")
-        temporary.write_bytes(text)
+        opened = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(opened, "wb") as file:  # noqa: PTH123  with a mode of its own
+            file.write(text)
         temporary.replace(self._kept)

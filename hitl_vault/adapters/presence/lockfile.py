@@ -45,7 +45,7 @@ class LockfilePresence:
         return self._name
 
     def _locked(self) -> FileLock:
-        lock = FileLock(self._path(self._name), thread_local=False)
+        lock = FileLock(self._path(self._name), mode=0o600, thread_local=False)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock.acquire(timeout=0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -58,6 +59,8 @@ class DocumentIndex:
         return self._open()
 
     def _open(self) -> sqlite3.Connection:
+        with contextlib.suppress(OSError):  # before SQLite makes it: its companions get its mode
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
             self._path, timeout=15.0, isolation_level=None, check_same_thread=False
         )

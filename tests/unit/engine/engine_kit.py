@@ -180,6 +180,7 @@ class Office:
         source = template or (shipped("templates") / TEMPLATE).read_text(encoding="utf-8")
         self._renderer = Renderer({TEMPLATE: source})
         self._numbers = itertools.count(1)
+        self.policy_lock: Any = None
 
     async def open(self, *, watching: bool = False) -> Process:
         """Start a process; unless `watching`, it reads notes only when a test says so."""
@@ -198,6 +199,7 @@ class Office:
             executor=name,
             options=self.options,
             people=self.load_people,
+            policy_lock=self.policy_lock,
         )
         process = Process(self, parts)
         await process.open()

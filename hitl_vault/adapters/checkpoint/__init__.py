@@ -1,0 +1,1 @@
+"""Where heads of the chain are noted, outside of the vault."""
