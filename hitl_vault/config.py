@@ -42,6 +42,13 @@ class Settings:
     missing_after_s: float = 5.0
     unreadable_after_s: float = 30.0
     watch: str = "auto"
+    max_pending_per_agent: int = 0
+    max_requests_per_minute: int = 0
+    alert_pending: int = 10
+    alert_oldest_s: float = 7200.0
+    alert_rejected_percent: int = 30
+    alert_expired: int = 0
+    alert_within_s: float = 86400.0
 
     def __post_init__(self) -> None:
         folders = [
@@ -58,7 +65,8 @@ class Settings:
                 )
 
 
-_ABOVE_ZERO = {"timeout_s", "use_within_s", "rescan_s"}
+_ABOVE_ZERO = {"timeout_s", "use_within_s", "rescan_s", "alert_within_s"}
+_MOST = 1_000_000
 _WATCH = ("auto", "events", "polling")
 
 
@@ -130,6 +138,10 @@ def _from_environment(environment: Mapping[str, str]) -> Mapping[str, Any]:
     return found
 
 
+def _whole_numbers() -> set[str]:
+    return {field.name for field in fields(Settings) if field.type == "int"}
+
+
 def _names() -> list[str]:
     return [field.name for field in fields(Settings)]
 
@@ -141,6 +153,8 @@ def _checked(key: str, value: Any, source: str) -> Any:
         raise ConfigError(f"{source}: unknown setting {key!r}{hint}")
     if key.endswith("_s"):
         return _seconds(key, value, source)
+    if key in _whole_numbers():
+        return _whole_number(key, value, source)
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(f"{source}: {key} must be a text, not {value!r}")
     if key == "watch" and value not in _WATCH:
@@ -168,3 +182,12 @@ def _seconds(key: str, value: Any, source: str) -> float:
     if seconds == 0 and key in _ABOVE_ZERO:
         raise ConfigError(f"{source}: {key} must be more than 0")
     return seconds
+
+
+def _whole_number(key: str, value: Any, source: str) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool | float) or not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"{source}: {key} must be a whole number, 0 or more, not {value!r}")
+    if len(text) > len(str(_MOST)) or int(text) > _MOST:
+        raise ConfigError(f"{source}: {key} must be at most {_MOST:,}")
+    return int(text)

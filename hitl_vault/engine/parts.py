@@ -8,7 +8,11 @@ from typing import TypedDict
 
 from hitl_vault.core.people import People
 from hitl_vault.document.render import Renderer
+<<<<<<< HEAD
 from hitl_vault.errors import ConfigError
+=======
+from hitl_vault.engine.alerts import Thresholds
+>>>>>>> fdb2073 (Let standing grants answer what they plainly cover)
 from hitl_vault.ports import Clock, Ledger, PolicySource, Presence, VaultFolder, Watcher
 
 _UNREADABLE = (
@@ -19,7 +23,7 @@ _UNKNOWN = "this name is not, or no longer, on record as a reviewer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Thresholds):
     """How the engine behaves; seconds throughout. See `config.Settings` for what each one does."""
 
     settle_s: float = 1.0
@@ -29,6 +33,8 @@ class Options:
     rescan_s: float = 2.0
     missing_after_s: float = 5.0
     unreadable_after_s: float = 30.0
+    max_pending_per_agent: int = 0
+    max_requests_per_minute: int = 0
 
 
 class Standing(TypedDict):

@@ -130,9 +130,15 @@ class Policies:
         A rule that asks or denies counts from its first reading on; what loosens waits until the
         text has settled.
         """
-        policies = (self.current, *self._newly_read())
-        verdicts = [self._judged(policy, action, now, timeout_s) for policy in policies]
+        verdicts = self.verdicts(action, now, timeout_s)
         return max(verdicts, key=lambda verdict: verdict.effect.rank)
+
+    def verdicts(
+        self, action: Action, now: datetime, timeout_s: float | None = None
+    ) -> list[Verdict]:
+        """Judge an action by the policy in force and by the one just read, if it is another."""
+        policies = (self.current, *self._newly_read())
+        return [self._judged(policy, action, now, timeout_s) for policy in policies]
 
     def _judged(
         self, policy: Policy, action: Action, now: datetime, timeout_s: float | None = None

@@ -15,7 +15,7 @@ from hitl_vault.core import commands as c
 from hitl_vault.core.canonical import payload_sha256
 from hitl_vault.core.chain import Head
 from hitl_vault.core.events import Kind
-from hitl_vault.core.model import Answer, Assurance, Escalation, Stage, Status
+from hitl_vault.core.model import Answer, Assurance, Escalation, GrantLimit, Stage, Status
 from hitl_vault.core.register import Grant, Register
 from hitl_vault.errors import InvalidRequest, NotOpen, RequestNotFound, StorageError
 from hitl_vault.ports import Filter, Kept
@@ -553,7 +553,8 @@ async def test_of_many_uses_of_a_grant_only_as_many_count_as_it_has(ledger, cloc
         expires_at=START + timedelta(days=1),
     )
     await ledger.record(c.MakeGrant(grant=grant))
-    uses = [c.UseGrant(grant_id="grant-1", request_id=f"pay-{n}") for n in range(8)]
+    limit = GrantLimit(uses=9, within_s=86400)
+    uses = [c.UseGrant(grant_id="grant-1", request_id=f"pay-{n}", limit=limit) for n in range(8)]
     receipts = await asyncio.gather(*(ledger.record(use) for use in uses))
     assert sum(receipt.kept is Kept.ACCEPTED for receipt in receipts) == 3
 
