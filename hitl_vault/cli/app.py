@@ -16,6 +16,7 @@ from hitl_vault.cli import (
     demo,
     doctor,
     exits,
+    grant,
     helping,
     policy,
     reading,
@@ -67,6 +68,7 @@ app.command()(reviewing.review)
 app.command()(answering.cancel)
 app.command()(answering.comment)
 app.command()(answering.resolve)
+app.add_typer(grant.grant, name="grant")
 app.command()(watching.watch)
 app.command()(watching.archive)
 app.add_typer(policy.policy, name="policy")

@@ -7,8 +7,9 @@ does not plainly cover is outside of it, and a person is asked.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -50,7 +51,7 @@ def values_of(details: Details) -> Iterator[tuple[str, Any]]:
     A list is one value, and so is an object within that holds nothing.
     """
     for key, value in details.items():
-        path = "/" + str(key).replace("~", "~0").replace("/", "~1")
+        path = "/" + _escaped(str(key))
         if isinstance(value, dict) and value:
             yield from ((path + below, inner) for below, inner in values_of(value))
         else:
@@ -124,10 +125,39 @@ def bounds_for(
     return tuple(found)
 
 
+def pointer_to(name: str) -> str:
+    """Return the JSON Pointer of a value by its name: `a.b` lies within `a`, `/a.b` is as it is."""
+    if name.startswith("/"):
+        return name
+    return "".join("/" + _escaped(part) for part in name.split("."))
+
+
+def same(name: str, value: Any) -> Bound:
+    """Return the bound of a value that must be exactly this one."""
+    return Bound(path=pointer_to(name), equals=_exact(value))
+
+
+def example(bounds: Iterable[Bound]) -> Details:
+    """Return details that lie within these bounds, at their widest where that has a number."""
+    details: Details = {}
+    for bound in bounds:
+        *above, last = [
+            part.replace("~1", "/").replace("~0", "~") for part in bound.path.split("/")[1:]
+        ]
+        within = details
+        for part in above:
+            inner = within.setdefault(part, {})
+            within = inner if isinstance(inner, dict) else {}
+        within[last] = json.loads(bound.equals) if bound.equals else bound.at_most or ""
+    return details
+
+
+def _escaped(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
+
+
 def _pointer(name: str, values: Mapping[str, Any]) -> str:
-    nested = "/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in name.split("."))
-    plain = "/" + name.replace("~", "~0").replace("/", "~1")
-    for path in (name, plain, nested):
+    for path in (name, "/" + _escaped(name), pointer_to(name)):
         if path in values:
             return path
     known = ", ".join(values) or "none"

@@ -14,7 +14,7 @@ from functools import reduce
 from hitl_vault.core import commands as c
 from hitl_vault.core import grants, lifecycle
 from hitl_vault.core.canonical import with_details
-from hitl_vault.core.model import Answer, Effect, Request, Status, Verdict
+from hitl_vault.core.model import Answer, Details, Effect, Request, Status, Verdict
 from hitl_vault.core.register import Grant
 from hitl_vault.core.requirements import stricter
 from hitl_vault.core.steps import Step
@@ -66,12 +66,14 @@ async def _answer(parts: Parts, policies: Policies, request: Request) -> Request
     return request
 
 
-def strictest(request: Request, policies: Policies, now: datetime) -> Verdict | None:
+def strictest(
+    request: Request, policies: Policies, now: datetime, details: Details | None = None
+) -> Verdict | None:
     """Return what the recorded verdict and every policy read by now demand together.
 
     None where a policy does not ask, or cannot be read: nothing is answered by a grant then.
     """
-    action = with_details(request.action, request.details)
+    action = with_details(request.action, request.details if details is None else details)
     fresh = policies.verdicts(action, now, request.requirement.timeout_s)
     if policies.problem is not None or any(one.effect is not Effect.ASK for one in fresh):
         return None

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from hitl_vault.core import commands as c
 from hitl_vault.core import grants, voting
-from hitl_vault.core.model import Answer, Assurance, Request
+from hitl_vault.core.model import Answer, Assurance, Details, Request
 from hitl_vault.core.register import Bound, Grant
 from hitl_vault.engine.checks import MAX_TEXT_BYTES, name_of, seconds_of, text_of, word_of
 from hitl_vault.engine.granted import record, strictest
@@ -27,13 +27,11 @@ class Granting(Looking):
         return list((await self._parts.ledger.register()).grants)
 
     async def grant(self, grant_id: str) -> Grant:
-        """Return one grant by its id or the beginning of it. Raises RequestNotFound."""
-        found = [one for one in await self.grants() if one.grant_id.startswith(grant_id)]
-        exact = [one for one in found if one.grant_id == grant_id]
-        if len(exact or found) != 1 or not grant_id:
-            many = f"; several start so: {', '.join(g.grant_id for g in found[:8])}"
-            raise RequestNotFound(f"there is no grant {grant_id!r}{many if found else ''}")
-        return (exact or found)[0]
+        """Return one grant. Raises RequestNotFound."""
+        found = (await self._parts.ledger.register()).grant(grant_id)
+        if found is None:
+            raise RequestNotFound(f"there is no grant {grant_id!r}")
+        return found
 
     async def make_grant(
         self,
@@ -112,7 +110,7 @@ class Granting(Looking):
         return await self.make_grant(
             type=request.action.type,
             requested_by=request.action.requested_by,
-            bounds=_bounds(request, at_most, anything),
+            bounds=_bounds(request.details, at_most, anything),
             uses=uses,
             until=until,
             by=by,
@@ -129,13 +127,15 @@ class Granting(Looking):
         until: datetime | float | str,
         at_most: Mapping[str, float] | None = None,
         anything: Collection[str] = (),
+        details: Details | None = None,
     ) -> None:
-        """Raise what `grant_like` would raise after the approval, apart from that being missing."""
-        _bounds(request, at_most, anything)
+        """Raise what `grant_like` would raise once this is approved, with `details` if given."""
+        details = request.details if details is None else details
+        _bounds(details, at_most, anything)
         now = self._parts.clock.now()
         lasts = (_end(until, now) - now).total_seconds()
         self.policies.reload()
-        verdict = strictest(request, self.policies, now)
+        verdict = strictest(request, self.policies, now, details)
         problem = "the policy does not ask for this now" if verdict is None else ""
         problem = problem or (grants.unusable(verdict) if verdict is not None else "")
         limit = verdict.requirement.grant if verdict is not None else None
@@ -173,10 +173,10 @@ def _approves(reviewer: str, by: str, answer: Answer) -> bool:
 
 
 def _bounds(
-    request: Request, at_most: Mapping[str, float] | None, anything: Collection[str]
+    details: Details, at_most: Mapping[str, float] | None, anything: Collection[str]
 ) -> tuple[Bound, ...]:
     try:
-        return grants.bounds_for(request.details, at_most=at_most, anything=anything)
+        return grants.bounds_for(details, at_most=at_most, anything=anything)
     except ValueError as error:
         raise InvalidRequest(f"grant: {error}") from error
 
