@@ -75,6 +75,7 @@ app.add_typer(policy.policy, name="policy")
 app.add_typer(reviewer.reviewer, name="reviewer")
 app.add_typer(audit.audit, name="audit")
 app.command()(counting.stats)
+app.command("alerts")(counting.print_alerts)
 app.command()(doctor.doctor)
 helping.make_plain(app)
 

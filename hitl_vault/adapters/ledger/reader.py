@@ -79,6 +79,11 @@ class LedgerReader:
         with self._readable() as connection:
             return counts.count(connection, since, now)
 
+    def briefs(self, since: datetime | None) -> Iterator[counts.Brief]:
+        """Yield what is counted of the requests asked since then, oldest first."""
+        with self._readable() as connection:
+            yield from counts.briefs(connection, since)
+
     def history(self, id: str) -> list[Recorded]:
         """Return the events of one request in order."""
         with self._readable() as connection:
