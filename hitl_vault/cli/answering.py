@@ -228,12 +228,9 @@ def answering_as(name: str | None) -> dict[str, Any]:
     return {"reviewer": name, "assurance": Assurance.EDITED, "channel": "cli"}
 
 
-_QUOTED = "for a text put it in double quotes: '\"…\"'"
-
-
 def with_changes(details: Details, whole: str | None, changes: list[str]) -> Details:
     """Return the details with `--details` and `--set` applied; `a.b=1` reaches inside objects."""
-    from hitl_vault.cli.options import parse_value
+    from hitl_vault.cli.options import QUOTED, parse_value
 
     new = dict(details) if whole is None else parse_details(whole, None)
     seen: set[str] = set()
@@ -246,7 +243,7 @@ def with_changes(details: Details, whole: str | None, changes: list[str]) -> Det
         seen.add(path)
         first, _, rest = path.partition(".")
         if path in new or not rest:
-            new[path] = text if isinstance(new.get(path), str) else parse_value(text, path, _QUOTED)
+            new[path] = text if isinstance(new.get(path), str) else parse_value(text, path, QUOTED)
         elif isinstance(new.get(first), dict):
             new[first] = with_changes(new[first], None, [f"{rest}={text}"])
         else:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from hitl_vault.core.model import Details, Status
 
 
+QUOTED = "for a text put it in double quotes: '\"…\"'"
+
+
 def complete_ids(context: typer.Context, incomplete: str) -> list[str]:
     """Return ids for the shell to complete; nothing where there is no vault."""
     from hitl_vault.cli.opening import reading
@@ -152,7 +155,7 @@ def parse_bounds(items: Sequence[str] | None, option: str) -> dict[str, Any]:
             raise InvalidRequest(f"{option}: {item!r} must be such as amount=500")
         if name in found:
             raise InvalidRequest(f"{option}: {name!r} is given twice")
-        found[name] = parse_value(value)
+        found[name] = parse_value(value, f"{option}: {name}", QUOTED)
     return found
 
 

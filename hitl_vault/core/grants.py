@@ -15,6 +15,7 @@ from typing import Any
 
 import rfc8785
 
+from hitl_vault.core.canonical import MAX_INTEGER
 from hitl_vault.core.model import Action, Answer, Assurance, Details, GrantLimit, Verdict
 from hitl_vault.core.register import Bound, Grant
 from hitl_vault.core.voting import person
@@ -148,8 +149,17 @@ def example(bounds: Iterable[Bound]) -> Details:
         for part in above:
             inner = within.setdefault(part, {})
             within = inner if isinstance(inner, dict) else {}
-        within[last] = json.loads(bound.equals) if bound.equals else bound.at_most or ""
+        within[last] = _read(bound.equals) if bound.equals else bound.at_most or ""
     return details
+
+
+def _read(text: str) -> Any:
+    """Read what `_exact` wrote: a number beyond exact integers was one with a fraction."""
+    return json.loads(text, parse_int=lambda digits: _number(int(digits)))
+
+
+def _number(whole: int) -> float:
+    return whole if abs(whole) <= MAX_INTEGER else float(whole)
 
 
 def _escaped(part: str) -> str:

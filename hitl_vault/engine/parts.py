@@ -8,11 +8,8 @@ from typing import TypedDict
 
 from hitl_vault.core.people import People
 from hitl_vault.document.render import Renderer
-<<<<<<< HEAD
-from hitl_vault.errors import ConfigError
-=======
 from hitl_vault.engine.alerts import Thresholds
->>>>>>> fdb2073 (Let standing grants answer what they plainly cover)
+from hitl_vault.errors import ConfigError
 from hitl_vault.ports import Clock, Ledger, PolicySource, Presence, VaultFolder, Watcher
 
 _UNREADABLE = (
