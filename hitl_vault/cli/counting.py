@@ -48,7 +48,7 @@ def stats(
 
 
 def print_alerts(vault: VaultOption = None, json: JsonOption = False) -> None:
-    """Print the alerts that fire, and exit with 11 if any does: for cron and the like.
+    """Print the alerts that fire; exit with 11 if any does.
 
     The thresholds are settings: alert_pending, alert_oldest_s, alert_rejected_percent,
     alert_expired, alert_within_s.

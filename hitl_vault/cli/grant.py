@@ -18,10 +18,9 @@ from hitl_vault.cli.options import (
 
 if TYPE_CHECKING:
     from hitl_vault.core.register import Bound, Grant
-    from hitl_vault.wiring import Orchestrator
 
 grant = typer.Typer(
-    help="Approve beforehand what an agent may do, within bounds, so often, for a while.",
+    help="Approve beforehand what an agent may do, within bounds.",
     no_args_is_help=True,
 )
 
@@ -91,7 +90,7 @@ def add(
                 reason=reason,
             )
             _print_one(made, as_json=json)
-            doubt = _doubt(hitl, made)
+            doubt = hitl.doubt_of(made)
             if doubt:
                 remark(f"as it stands it answers nothing: {doubt}")
 
@@ -112,21 +111,6 @@ def _bounds(
         ),
         *(Bound(path=grants.pointer_to(name), anything=True) for name in anything or ()),
     ]
-
-
-def _doubt(hitl: Orchestrator, made: Grant) -> str:
-    """Return why the policy in force would not let this grant answer its own example."""
-    from hitl_vault.core import grants
-    from hitl_vault.core.model import Effect
-
-    sample = grants.example(made.bounds)
-    verdict = hitl.evaluate(made.type, sample, requested_by=made.requested_by)
-    if verdict.effect is not Effect.ASK:
-        return f"the policy says {verdict.effect} to it: {verdict.reason}"
-    limit = verdict.requirement.grant
-    if limit is not None and not grants.is_within(made, limit, datetime.now(UTC)):
-        return "the rule allows none so wide"
-    return grants.unusable(verdict)
 
 
 @grant.command("list")

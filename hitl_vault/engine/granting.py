@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from hitl_vault.core import commands as c
 from hitl_vault.core import grants, voting
-from hitl_vault.core.model import Answer, Assurance, Details, Request
+from hitl_vault.core.model import Action, Answer, Assurance, Details, Effect, Request
 from hitl_vault.core.register import Bound, Grant
 from hitl_vault.engine.checks import MAX_TEXT_BYTES, name_of, seconds_of, text_of, word_of
 from hitl_vault.engine.granted import record, strictest
@@ -146,6 +146,27 @@ class Granting(Looking):
             problem = f"the policy allows a grant at most until {now + allowed:%Y-%m-%d %H:%M} UTC"
         if problem:
             raise Refused(f"no grant can be made of {request.id}: {problem}", request)
+
+    def doubt_of(self, grant: Grant) -> str:
+        """Return why the policy in force would not let a grant answer what it is for; "" if it may.
+
+        Judged by an example at the bounds, so it is a hint for people and decides nothing.
+        """
+        now = self._parts.clock.now()
+        action = Action(
+            type=grant.type,
+            description="",
+            details=grants.example(grant.bounds),
+            requested_by=grant.requested_by,
+        )
+        self.policies.reload()
+        verdict = self.policies.evaluate(action, now)
+        if verdict.effect is not Effect.ASK:
+            return f"the policy says {verdict.effect} to it ({verdict.reason})"
+        limit = verdict.requirement.grant
+        if limit is not None and not grants.is_within(grant, limit, now):
+            return "by the rule's own limit it is used up or over"
+        return grants.unusable(verdict)
 
     async def revoke_grant(self, grant_id: str, *, by: str, reason: str = "") -> Grant:
         """Take a grant back: nothing is answered with it from now on.

@@ -126,6 +126,7 @@ def test_grants_are_made_listed_and_taken_back(cli):
 def test_a_grant_that_answers_nothing_by_now_says_so(cli, options, says):
     done = cli.run("grant", "add", "--agent", "bot", "--uses", "1", "--until", "1d", *options)
     assert done.returncode == 0
+    assert ("answers nothing" in cli.ok("doctor")) == bool(says)
     assert (f"as it stands it answers nothing: the policy {says}" in done.stderr) == bool(says)
 
 
