@@ -248,7 +248,7 @@ class Orchestrator(Answering, Granting):
         receipt = await self._submit(ask, show=False)
         assert receipt.request is not None
         request = await answer_by_grant(self._parts, self.policies, receipt.request)
-        if receipt.kept is Kept.ACCEPTED:
+        if receipt.kept is Kept.ACCEPTED and request is receipt.request:
             await self._display.show_new(request)
         else:
             await self._display.show(request.id)

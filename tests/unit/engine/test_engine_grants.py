@@ -349,6 +349,19 @@ async def test_a_grant_that_is_not_there_is_not_found(office, hitl):
     assert [g.grant_id for g in await hitl.grants()] == [one.grant_id, two.grant_id]
 
 
+async def test_the_note_of_a_granted_request_says_so_beside_an_open_desk(office):
+    """The desk may hear of the request before its asker shows it: one note, and it is current."""
+    hitl = await office.open(watching=True)
+    made = await grant(hitl, uses=3)
+    found = await asyncio.gather(*(pay(hitl, amount=n) for n in range(3)))
+    for one in found:
+        note = office.note(one)
+        assert "status: approved" in note
+        assert note.count(f"under {made.grant_id}") == 2  # the reason, and the audit line
+    assert len(office.vault.files) == 3
+    await hitl.aclose()
+
+
 async def test_a_guard_under_a_grant_runs_without_waiting(office, hitl):
     ran = []
 
