@@ -268,6 +268,24 @@ async def test_what_a_person_has_touched_is_left_to_people(office, hitl):
         await hitl.revoke_grant(made.grant_id, by="bob")
 
 
+async def test_a_change_that_waits_for_somebody_is_not_answered_by_a_grant(office, hitl):
+    """The grant covers what was asked, and a reviewer changed it: people go on with it."""
+    big = "  - {id: big, when: details.amount >= 500, effect: ask, approvers: [cfo], answers: [approve, edit]}\n"
+    office.policy.text = RULE + big
+    office.clock.advance(1)
+    hitl.policies.reload()
+    office.clock.advance(1)
+    hitl.policies.reload()
+    asked = await pay(hitl, key="INV-1")
+    changed = await hitl.approve(asked.id, reviewer="bob", details={"amount": 900, "to": "v"})
+    assert (changed.status, changed.details["amount"]) == (Status.PENDING, 900)
+    await grant(hitl)
+    again = await pay(hitl, key="INV-1")
+    assert (again.id, again.status) == (asked.id, Status.PENDING)
+    assert (await hitl.grants())[0].used_for == ()
+    assert (await pay(hitl, key="INV-2")).status is Status.APPROVED
+
+
 async def test_two_at_once_never_use_more_than_there_is(office, hitl):
     await grant(hitl, uses=3)
     found = await asyncio.gather(*(pay(hitl, amount=n) for n in range(12)))
