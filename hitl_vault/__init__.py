@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Status,
         Verdict,
     )
+    from hitl_vault.core.register import Bound, Grant
     from hitl_vault.engine.execution import Execution
     from hitl_vault.errors import (
         Cancelled,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         Rejected,
         RequestNotFound,
         StorageError,
+        TooManyRequests,
         TrustError,
         VaultNotFound,
         WaitTimeout,
@@ -58,6 +60,7 @@ _HOMES = {
     "Action": "core.model",
     "Answer": "core.model",
     "Assurance": "core.model",
+    "Bound": "core.register",
     "Break": "core.chain",
     "Cancelled": "errors",
     "ConfigError": "errors",
@@ -69,6 +72,7 @@ _HOMES = {
     "Execution": "engine.execution",
     "ExecutionFailed": "errors",
     "Expired": "errors",
+    "Grant": "core.register",
     "Head": "core.chain",
     "HitlVaultError": "errors",
     "Indeterminate": "errors",
@@ -93,6 +97,7 @@ _HOMES = {
     "Stage": "core.model",
     "Status": "core.model",
     "StorageError": "errors",
+    "TooManyRequests": "errors",
     "TrustError": "errors",
     "VaultNotFound": "errors",
     "Verdict": "core.model",
@@ -103,6 +108,7 @@ __all__ = [
     "Action",
     "Answer",
     "Assurance",
+    "Bound",
     "Break",
     "Cancelled",
     "ConfigError",
@@ -114,6 +120,7 @@ __all__ = [
     "Execution",
     "ExecutionFailed",
     "Expired",
+    "Grant",
     "Head",
     "HitlVaultError",
     "Indeterminate",
@@ -138,6 +145,7 @@ __all__ = [
     "Stage",
     "Status",
     "StorageError",
+    "TooManyRequests",
     "TrustError",
     "VaultNotFound",
     "Verdict",

@@ -16,7 +16,8 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from hitl_vault import wiring
 from hitl_vault.core.events import Recorded
-from hitl_vault.core.model import Details, Verdict
+from hitl_vault.core.model import Details, Request, Verdict
+from hitl_vault.core.register import Grant
 from hitl_vault.engine.desk import Notice
 from hitl_vault.engine.execution import Execution
 from hitl_vault.errors import NotOpen
@@ -151,6 +152,14 @@ class Orchestrator:
         """True unless the policy allows the action without asking."""
         return self.run(_now(self.hitl.requires_approval, type, details, **who))
 
+    def check_grant_like(self, request: Request, **terms: Any) -> None:
+        """Raise what `grant_like` would raise once the request is approved."""
+        self.hitl.check_grant_like(request, **terms)
+
+    def doubt_of(self, grant: Grant) -> str:
+        """Return why the policy in force would not let a grant answer what it is for."""
+        return self.hitl.doubt_of(grant)
+
     request_approval = _blocking(_Async.request_approval)
     wait_for_decision = _blocking(_Async.wait_for_decision)
     wait_for_approval = _blocking(_Async.wait_for_approval)
@@ -167,6 +176,12 @@ class Orchestrator:
     was_asked = _blocking(_Async.was_asked)
     check_status = _blocking(_Async.check_status)
     list_requests = _blocking(_Async.list_requests)
+    grants = _blocking(_Async.grants)
+    grant = _blocking(_Async.grant)
+    make_grant = _blocking(_Async.make_grant)
+    grant_like = _blocking(_Async.grant_like)
+    revoke_grant = _blocking(_Async.revoke_grant)
+    alerts = _blocking(_Async.alerts)
     history = _blocking(_Async.history)
     verify = _blocking(_Async.verify)
     document_path = _blocking(_Async.document_path)

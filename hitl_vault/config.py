@@ -47,6 +47,13 @@ class Settings:
     policy_lock: bool = False
     checkpoint_to: str = ""
     checkpoint_every_s: float = 86400.0
+    max_pending_per_agent: int = 0
+    max_requests_per_minute: int = 0
+    alert_pending: int = 10
+    alert_oldest_s: float = 7200.0
+    alert_rejected_percent: int = 30
+    alert_expired: int = 0
+    alert_within_s: float = 86400.0
 
     def __post_init__(self) -> None:
         folders = [
@@ -63,8 +70,9 @@ class Settings:
                 )
 
 
-_ABOVE_ZERO = {"timeout_s", "use_within_s", "rescan_s", "checkpoint_every_s"}
+_ABOVE_ZERO = {"timeout_s", "use_within_s", "rescan_s", "checkpoint_every_s", "alert_within_s"}
 _MAY_BE_EMPTY = {"checkpoint_to"}
+_MOST = 1_000_000
 _WATCH = ("auto", "events", "polling")
 
 
@@ -139,6 +147,10 @@ def _from_environment(environment: Mapping[str, str]) -> Mapping[str, Any]:
     return found
 
 
+def _whole_numbers() -> set[str]:
+    return {field.name for field in fields(Settings) if field.type == "int"}
+
+
 def _names() -> list[str]:
     return [field.name for field in fields(Settings)]
 
@@ -154,6 +166,8 @@ def _checked(key: str, value: Any, source: str) -> Any:
         return _rules(value, source)
     if key == "policy_lock":
         return _flag(key, value, source)
+    if key in _whole_numbers():
+        return _whole_number(key, value, source)
     if not isinstance(value, str) or not (value.strip() or key in _MAY_BE_EMPTY):
         raise ConfigError(f"{source}: {key} must be a text, not {value!r}")
     if key == "watch" and value not in _WATCH:
@@ -201,3 +215,12 @@ def _seconds(key: str, value: Any, source: str) -> float:
     if seconds == 0 and key in _ABOVE_ZERO:
         raise ConfigError(f"{source}: {key} must be more than 0")
     return seconds
+
+
+def _whole_number(key: str, value: Any, source: str) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool | float) or not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"{source}: {key} must be a whole number, 0 or more, not {value!r}")
+    if len(text) > len(str(_MOST)) or int(text) > _MOST:
+        raise ConfigError(f"{source}: {key} must be at most {_MOST:,}")
+    return int(text)

@@ -12,6 +12,7 @@ HitlVaultError
     ExecutionFailed          it ran before, under the same key, and failed
     OutcomeUnknown           the executor died; a person must resolve it
         OutcomeNotRecorded   it ran here, and how it ended could not be stored yet
+    TooManyRequests          the requester asks for more than it may at a time
     RequestNotFound
     InvalidRequest           the action, id or option cannot be accepted
     ConfigError              a setting is wrong
@@ -115,6 +116,14 @@ class Refused(HitlVaultError):
     def __init__(self, message: str, current: Request | None = None) -> None:
         super().__init__(message)
         self.current = current
+
+
+class TooManyRequests(HitlVaultError):
+    """The requester has too much waiting, or asks too often; nothing was asked."""
+
+    code = "too_many"
+    exit_code = 10
+    http_status = 429
 
 
 class OutcomeUnknown(HitlVaultError):

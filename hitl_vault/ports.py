@@ -49,6 +49,7 @@ class Kept(StrEnum):
     STALE = "stale"
     REFUSED = "refused"
     NOT_FOUND = "not_found"
+    TOO_MANY = "too_many"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,21 @@ class Filter:
     due_before: datetime | None = None
     limit: int | None = None
     oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How the desk stands. `oldest_pending_s` is None where nothing waits.
+
+    `approved`, `rejected` and `expired` (nobody answered in time) are of what was asked within the
+    time that was counted over; what was withdrawn before it was answered is none of them.
+    """
+
+    pending: int = 0
+    oldest_pending_s: float | None = None
+    approved: int = 0
+    rejected: int = 0
+    expired: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +158,13 @@ class Ledger(Protocol):
 
     async def find(self, filter: Filter) -> list[Request]:
         """Return the requests that match."""
+        ...
+
+    async def count(self, since: datetime) -> Counts:
+        """Count what waits, and how what was asked since then was decided.
+
+        Fast whatever the number of requests: it loads none but those whose deadline has passed.
+        """
         ...
 
     async def wait(self, id: str, *, after_rev: int, timeout_s: float | None) -> Request:

@@ -4,7 +4,8 @@ the system proves: an OS user is authenticated, a typed name is not.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from hitl_vault.errors import HitlVaultError, InvalidRequest
 
 if TYPE_CHECKING:
     from hitl_vault.core.model import Details, Request
+    from hitl_vault.core.register import Grant
     from hitl_vault.wiring import Orchestrator
 
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why.")]
@@ -54,6 +56,25 @@ def approve(
             show_default=False,
         ),
     ] = None,
+    grant: Annotated[
+        bool,
+        typer.Option("--grant", help="Approve the same beforehand too: with --uses and --until."),
+    ] = False,
+    uses: Annotated[
+        int | None, typer.Option("--uses", metavar="N", min=1, help="Of the grant: how often.")
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="WHEN", help="Of the grant: 3d, friday or 2026-12-01."),
+    ] = None,
+    at_most: Annotated[
+        list[str] | None,
+        typer.Option("--at-most", metavar="KEY=NUMBER", help="Of the grant: a value up to this."),
+    ] = None,
+    anything: Annotated[
+        list[str] | None,
+        typer.Option("--any", metavar="KEY", help="Of the grant: a value whatever it is."),
+    ] = None,
     name: AsOption = None,
     vault: VaultOption = None,
     json: JsonOption = False,
@@ -62,6 +83,8 @@ def approve(
     from hitl_vault.core.model import Answer
 
     who = answering_as(name)
+    wide = _grant_terms(grant, uses, until, at_most, anything)
+    made: dict[str, Grant] = {}
 
     async def answer(hitl: Orchestrator, id: str) -> Request:
         edited = None
@@ -70,9 +93,34 @@ def approve(
             edited = with_changes(request.details, details, change or [])
         seen = _what_was_seen(request, payload)
         said = Answer.APPROVE if edited is None else Answer.EDIT
-        return await hitl.vote(id, said, reason=reason, details=edited, payload_sha256=seen, **who)
+        if wide is not None:  # nothing is approved in the belief that it is granted too
+            hitl.check_grant_like(request, details=edited, **wide)
+        now = await hitl.vote(id, said, reason=reason, details=edited, payload_sha256=seen, **who)
+        if wide is not None:
+            by, sure = who["reviewer"], who["assurance"]
+            made[id] = await hitl.grant_like(id, by=by, assurance=sure, reason=reason, **wide)
+        return now
 
-    _answer_all(ids, answer, vault, as_json=json)
+    _answer_all(ids, answer, vault, as_json=json, made=made)
+
+
+def _grant_terms(
+    grant: bool,
+    uses: int | None,
+    until: str | None,
+    at_most: list[str] | None,
+    anything: list[str] | None,
+) -> dict[str, Any] | None:
+    """Return how far a grant goes as the engine takes it, None where none is wanted."""
+    if not grant:
+        if uses or until or at_most or anything:
+            raise InvalidRequest("--uses, --until, --at-most and --any belong to --grant")
+        return None
+    from hitl_vault.cli.options import parse_bounds, parse_terms
+
+    count, end = parse_terms(uses, until)
+    most = parse_bounds(at_most, "at-most")
+    return {"uses": count, "until": end, "at_most": most, "anything": anything or ()}
 
 
 def reject(
@@ -180,12 +228,9 @@ def answering_as(name: str | None) -> dict[str, Any]:
     return {"reviewer": name, "assurance": Assurance.EDITED, "channel": "cli"}
 
 
-_QUOTED = "for a text put it in double quotes: '\"…\"'"
-
-
 def with_changes(details: Details, whole: str | None, changes: list[str]) -> Details:
     """Return the details with `--details` and `--set` applied; `a.b=1` reaches inside objects."""
-    from hitl_vault.cli.options import parse_value
+    from hitl_vault.cli.options import QUOTED, parse_value
 
     new = dict(details) if whole is None else parse_details(whole, None)
     seen: set[str] = set()
@@ -198,7 +243,7 @@ def with_changes(details: Details, whole: str | None, changes: list[str]) -> Det
         seen.add(path)
         first, _, rest = path.partition(".")
         if path in new or not rest:
-            new[path] = text if isinstance(new.get(path), str) else parse_value(text, path, _QUOTED)
+            new[path] = text if isinstance(new.get(path), str) else parse_value(text, path, QUOTED)
         elif isinstance(new.get(first), dict):
             new[first] = with_changes(new[first], None, [f"{rest}={text}"])
         else:
@@ -206,7 +251,14 @@ def with_changes(details: Details, whole: str | None, changes: list[str]) -> Det
     return new
 
 
-def _answer_all(ids: list[str], answer: Answering, vault: str | None, *, as_json: bool) -> None:
+def _answer_all(
+    ids: list[str],
+    answer: Answering,
+    vault: str | None,
+    *,
+    as_json: bool,
+    made: Mapping[str, Grant] | None = None,
+) -> None:
     """Do it to each request in turn; what fails does not stop the others."""
     import asyncio
 
@@ -233,9 +285,12 @@ def _answer_all(ids: list[str], answer: Answering, vault: str | None, *, as_json
                         {"id": id, "error": {"code": error.code, "message": str(error)}}
                     )
                     continue
-                answered.append(records.request_record(request))
+                record, grant = records.request_record(request), (made or {}).get(id)
+                if grant is not None:
+                    record["grant"] = records.grant_record(grant, datetime.now(UTC))
+                answered.append(record)
                 if not as_json:
-                    _say(request)
+                    _say(request, grant)
         return code
 
     code = asyncio.run(each())
@@ -245,8 +300,11 @@ def _answer_all(ids: list[str], answer: Answering, vault: str | None, *, as_json
         raise typer.Exit(code)
 
 
-def _say(request: Request) -> None:
+def _say(request: Request, grant: Grant | None) -> None:
+    from hitl_vault.cli.printing import stamp
     from hitl_vault.cli.records import standing
     from hitl_vault.cli.telling import decision_line
 
     print(f"{request.id} {decision_line(request, standing(request))}", flush=True)
+    if grant is not None:
+        print(f"{grant.grant_id} {grant.uses} more, until {stamp(grant.expires_at)}", flush=True)

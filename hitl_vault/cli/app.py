@@ -16,6 +16,7 @@ from hitl_vault.cli import (
     demo,
     doctor,
     exits,
+    grant,
     helping,
     policy,
     reading,
@@ -67,12 +68,14 @@ app.command()(reviewing.review)
 app.command()(answering.cancel)
 app.command()(answering.comment)
 app.command()(answering.resolve)
+app.add_typer(grant.grant, name="grant")
 app.command()(watching.watch)
 app.command()(watching.archive)
 app.add_typer(policy.policy, name="policy")
 app.add_typer(reviewer.reviewer, name="reviewer")
 app.add_typer(audit.audit, name="audit")
 app.command()(counting.stats)
+app.command("alerts")(counting.print_alerts)
 app.command()(doctor.doctor)
 helping.make_plain(app)
 

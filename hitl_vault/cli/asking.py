@@ -44,6 +44,10 @@ def request(
         str | None,
         typer.Option("--timeout", metavar="TIME", help="Time to answer, such as 30m or 1h."),
     ] = None,
+    join: Annotated[
+        bool,
+        typer.Option("--join", help="If the identical request waits, be one with it: a repeat."),
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", "-w", help="Wait for the decision, and exit by it.")
     ] = False,
@@ -72,6 +76,7 @@ def request(
                 key=key,
                 id=id,
                 timeout=timeout,
+                join=join,
             )
             note = await hitl.document_path(asked.id)
             if not (json and wait):
@@ -91,7 +96,9 @@ def _print_asked(asked: Request, note: str | None, *, as_json: bool) -> None:
         return
     print(asked.id)
     print(safe(note or ""), flush=True)
-    if asked.rev > 1:
+    if any(vote.channel == "grant" for vote in asked.votes):
+        remark(f"{records.standing(asked)} {safe(asked.reason)}")
+    elif asked.rev > 1:
         remark(f"it was asked before, and is {records.standing(asked)}")
     elif is_terminal():
         remark(f"asked; answer in the note, or with: hitl review {asked.id}")

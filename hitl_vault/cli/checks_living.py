@@ -1,4 +1,4 @@
-"""Owns the checks of `hitl doctor` that need the engine: watching, what waits, strange notes.
+"""Owns the checks of `hitl doctor` that need the engine: watching, what waits, grants, notes.
 
 Never answers: a look at the notes reads them as the desk always does.
 """
@@ -6,6 +6,7 @@ Never answers: a look at the notes reads them as the desk always does.
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hitl_vault.adapters.watch.supervised import SupervisedWatcher
@@ -13,6 +14,7 @@ from hitl_vault.cli.checks import Check, Mark
 from hitl_vault.cli.records import standing
 from hitl_vault.config import Settings
 from hitl_vault.core.model import Status
+from hitl_vault.core.registering import is_in_force
 from hitl_vault.engine.execution import resolving
 from hitl_vault.errors import HitlVaultError
 from hitl_vault.wiring import Orchestrator
@@ -25,7 +27,7 @@ async def living(root: Path, settings: Settings) -> list[Check]:
     try:
         async with Orchestrator(root, watching=False) as hitl:
             await hitl.read_notes()
-            found = [await _watching(root, settings), *await _requests(hitl)]
+            found = [await _watching(root, settings), *await _requests(hitl), *await _grants(hitl)]
             found += [
                 Check(Mark.LOOK, "note", f"{notice.path} {notice.text}", notice.advice)
                 for notice in hitl.notices()
@@ -78,3 +80,20 @@ async def _requests(hitl: Orchestrator) -> list[Check]:
         for request in unknown
     ]
     return found
+
+
+async def _grants(hitl: Orchestrator) -> list[Check]:
+    now = datetime.now(UTC)
+    usable = [grant for grant in await hitl.grants() if is_in_force(grant, now)]
+    doubts = [(grant, hitl.doubt_of(grant)) for grant in usable]
+    found = [Check(Mark.GOOD, "grants", f"{len(usable)} can be used")] if usable else []
+    return found + [
+        Check(
+            Mark.LOOK,
+            "grant",
+            f"{grant.grant_id} answers nothing: {doubt}",
+            f"change the policy, or: hitl grant revoke {grant.grant_id}",
+        )
+        for grant, doubt in doubts
+        if doubt
+    ]

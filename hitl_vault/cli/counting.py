@@ -1,94 +1,160 @@
-"""Owns `hitl stats`: the figures an operator watches. Never changes anything."""
+"""Owns `hitl stats` and `hitl alerts`: what an operator watches. Never changes anything."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from hitl_vault.cli.options import JsonOption, SinceOption, VaultOption, parse_since
+from hitl_vault.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from hitl_vault.core.model import Request
+    from hitl_vault.adapters.ledger.sqlite_counts import Brief, BriefVote
 
 _BAR = 24
 
 
-def stats(since: SinceOption = None, vault: VaultOption = None, json: JsonOption = False) -> None:
+AlertsOption = Annotated[
+    bool, typer.Option("--alerts", help="Only the alerts that fire, as hitl alerts does.")
+]
+
+
+def stats(
+    since: SinceOption = None,
+    alerts: AlertsOption = False,
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
     """Count requests: waiting, decided, how fast, by whom."""
     from hitl_vault.cli.opening import reading
     from hitl_vault.cli.records import as_json
-    from hitl_vault.ports import Filter
 
+    if alerts:
+        if since is not None:
+            raise InvalidRequest("--since: alerts look back as far as the setting alert_within_s")
+        print_alerts(vault, json)
+        return
     after = parse_since(since)
     with reading(vault) as opened:
-        requests = opened.ledger.find(Filter(since=after))
-    figures = count(requests, datetime.now(UTC))
+        figures = count(opened.ledger.briefs(after), datetime.now(UTC))
     if json:
         print(as_json(figures))
     else:
         _print(figures, since)
 
 
-def count(requests: Sequence[Request], now: datetime) -> dict[str, Any]:
-    """Return the figures over these requests. Rates are shares of the decided ones, 0 to 1."""
-    from hitl_vault.cli.records import standing
-    from hitl_vault.core.model import Status
+def print_alerts(vault: VaultOption = None, json: JsonOption = False) -> None:
+    """Print the alerts that fire; exit with 11 if any does.
 
-    stands = {request.id: standing(request, now) for request in requests}
-    waiting = [request for request in requests if stands[request.id] is Status.PENDING]
-    ages = [(now - request.created_at).total_seconds() for request in waiting]
-    decided = [
-        request
-        for request in requests
-        if stands[request.id] not in {Status.PENDING, Status.CANCELLED}
-    ]
-    approved = [request for request in decided if request.use_by is not None]
-    rejected = [request for request in decided if stands[request.id] is Status.REJECTED]
-    unanswered = len(decided) - len(approved) - len(rejected)
-    times = sorted(
-        (request.decided_at - request.created_at).total_seconds()
-        for request in (*approved, *rejected)
-        if request.decided_at is not None
-    )
+    The thresholds are settings: alert_pending, alert_oldest_s, alert_rejected_percent,
+    alert_expired, alert_within_s.
+    """
+    from dataclasses import asdict
+
+    from hitl_vault.cli.exits import ALERT
+    from hitl_vault.cli.opening import reading
+    from hitl_vault.cli.printing import Cell, print_lines
+    from hitl_vault.cli.records import as_json
+    from hitl_vault.engine.alerts import Thresholds, firing
+
+    now = datetime.now(UTC)
+    with reading(vault) as opened:
+        limits = {name: getattr(opened.settings, name) for name in Thresholds.__slots__}
+        within = timedelta(seconds=opened.settings.alert_within_s)
+        found = firing(opened.ledger.count(now - within, now), Thresholds(**limits))
+    if json:
+        print(as_json([asdict(alert) for alert in found]))
+    else:
+        print_lines([Cell(alert.message, "red") for alert in found])
+    if found:
+        raise typer.Exit(ALERT)
+
+
+def count(briefs: Iterable[Brief], now: datetime) -> dict[str, Any]:
+    """Return the figures over these requests. Rates are shares of the decided ones, 0 to 1."""
+    by = _Counters()
+    for brief in briefs:
+        by.add(brief, now)
+    decided = by.approved + by.rejected + by.unanswered
+    times = sorted(by.times_s)
     return {
-        "requests": len(requests),
-        "pending": {"count": len(waiting), "oldest_s": round(max(ages), 3) if ages else None},
-        "by_status": _counted(stands.values()),
+        "requests": by.status.total(),
+        "pending": {"count": by.status["pending"], "oldest_s": by.oldest_s},
+        "by_status": _busiest(by.status),
         "rates": {
-            "approved": _share(len(approved), len(decided)),
-            "rejected": _share(len(rejected), len(decided)),
-            "expired_unanswered": _share(unanswered, len(decided)),
+            "approved": _share(by.approved, decided),
+            "rejected": _share(by.rejected, decided),
+            "expired_unanswered": _share(by.unanswered, decided),
         },
+        "under_grants": by.granted,
         "decision_s": {
             "average": round(sum(times) / len(times), 3) if times else None,
             "median": _percentile(times, 0.5),
             "p90": _percentile(times, 0.9),
         },
-        "by_type": _counted(request.action.type for request in requests),
-        "by_rule": _counted(
-            rule for request in requests for rule in request.verdict.rules or ("(the default)",)
-        ),
-        "by_risk": _counted(request.verdict.risk for request in requests),
-        "by_requester": _counted(request.action.requested_by for request in requests),
-        "by_reviewer": _reviewers(requests),
+        "by_type": _busiest(by.type),
+        "by_rule": _busiest(by.rule),
+        "by_risk": _busiest(by.risk),
+        "by_requester": _busiest(by.requester),
+        "by_reviewer": dict(sorted(by.reviewers.items(), key=lambda item: -sum(item[1].values()))),
     }
 
 
-def _counted(words: Iterable[str]) -> dict[str, int]:
-    return {str(word): number for word, number in Counter(words).most_common()}
+class _Counters:
+    """Counts requests one after the other, and keeps none of them.
+
+    What a grant answered tells nothing of how soon, or how much, people answer.
+    """
+
+    def __init__(self) -> None:
+        self.status: Counter[str] = Counter()
+        self.type: Counter[str] = Counter()
+        self.rule: Counter[str] = Counter()
+        self.risk: Counter[str] = Counter()
+        self.requester: Counter[str] = Counter()
+        self.reviewers: dict[str, dict[str, int]] = {}
+        self.approved = self.rejected = self.unanswered = self.granted = 0
+        self.oldest_s: float | None = None
+        self.times_s: list[float] = []
+
+    def add(self, brief: Brief, now: datetime) -> None:
+        """Count one request."""
+        status = brief.standing(now)
+        self.status[status.value] += 1
+        self.type[brief.action.type] += 1
+        self.requester[brief.action.requested_by] += 1
+        self.risk[brief.verdict.risk.value] += 1
+        self.rule.update(brief.verdict.rules or ("(the default)",))
+        granted = any(vote.channel == "grant" for vote in brief.votes)
+        self.granted += granted
+        if status == "pending":
+            age = round((now - brief.created_at).total_seconds(), 3)
+            self.oldest_s = age if self.oldest_s is None else max(age, self.oldest_s)
+        elif status != "cancelled":
+            self._decided(brief, rejected=status == "rejected", granted=granted)
+        self._voted(brief.votes)
+
+    def _decided(self, brief: Brief, *, rejected: bool, granted: bool) -> None:
+        approved = brief.use_by is not None
+        self.approved += approved
+        self.rejected += rejected and not approved
+        self.unanswered += not (approved or rejected)
+        if (approved or rejected) and brief.decided_at is not None and not granted:
+            self.times_s.append((brief.decided_at - brief.created_at).total_seconds())
+
+    def _voted(self, votes: Sequence[BriefVote]) -> None:
+        for vote in votes:
+            if vote.channel != "grant":  # nobody looked at these
+                counts = self.reviewers.setdefault(vote.reviewer, {"approved": 0, "rejected": 0})
+                counts["rejected" if vote.answer == "reject" else "approved"] += 1
 
 
-def _reviewers(requests: Sequence[Request]) -> dict[str, dict[str, int]]:
-    """Return how often each reviewer approved and rejected, the busiest first."""
-    from hitl_vault.core.model import Answer
-
-    found: dict[str, dict[str, int]] = {}
-    for vote in (vote for request in requests for vote in request.votes):
-        counts = found.setdefault(vote.reviewer, {"approved": 0, "rejected": 0})
-        counts["rejected" if vote.answer is Answer.REJECT else "approved"] += 1
-    return dict(sorted(found.items(), key=lambda item: -sum(item[1].values())))
+def _busiest(counted: Counter[str]) -> dict[str, int]:
+    return dict(counted.most_common())
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -121,6 +187,10 @@ def _print(figures: dict[str, Any], since: str | None) -> None:
             ("approved", Cell(percent(rates["approved"]), "green")),
             ("rejected", Cell(percent(rates["rejected"]), "red")),
             ("not answered in time", Cell(percent(rates["expired_unanswered"]))),
+            *(
+                [("under grants", Cell(f"{figures['under_grants']}"))]
+                * bool(figures["under_grants"])
+            ),
             (
                 "time to decide",
                 Cell(

@@ -12,6 +12,7 @@ from hitl_vault.document.inert import one_line
 from hitl_vault.errors import HitlVaultError
 
 USAGE = 2
+ALERT = 11  # nothing failed: what an operator watches is beyond its threshold
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 BROKEN_PIPE = 141
 
@@ -26,6 +27,8 @@ _MEANINGS = {
     7: "denied by the policy",
     8: "conflict with what is recorded",
     9: "no request has this id, or several start with it",
+    10: "too many requests of one requester, by the vault's limits; nothing was asked",
+    ALERT: "an alert fires (`hitl alerts`, `hitl stats --alerts`)",
     INTERRUPTED: "interrupted with Ctrl-C; nothing recorded is undone",
 }
 

@@ -25,6 +25,7 @@ from hitl_vault.ports import Filter
 
 if TYPE_CHECKING:
     from hitl_vault.core.model import Request
+    from hitl_vault.core.register import Grant
     from hitl_vault.wiring import Orchestrator
 
 _CANDIDATES = 8
@@ -58,6 +59,18 @@ class Opened:
         raise RequestNotFound(
             "\n".join([f"several ids start with {beginning!r}; write more of it:", *listed, *more])
         )
+
+    def grant(self, beginning: str) -> Grant:
+        """Return the one grant whose id is this or begins so. Raises RequestNotFound."""
+        known = self.ledger.register().grants
+        found = [one for one in known if one.grant_id.startswith(beginning)]
+        exact = [one for one in found if one.grant_id == beginning] or found
+        if len(exact) == 1 and beginning:
+            return exact[0]
+        if not found:
+            raise RequestNotFound(f"no grant has an id that starts with {beginning!r}")
+        listed = [one.grant_id for one in found[:_CANDIDATES]]
+        raise RequestNotFound("\n".join([f"several grants start with {beginning!r}:", *listed]))
 
     def short(self, id: str) -> str:
         """Return how much of an id is enough to name it."""

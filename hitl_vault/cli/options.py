@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from hitl_vault.core.model import Details, Status
 
 
+QUOTED = "for a text put it in double quotes: '\"…\"'"
+
+
 def complete_ids(context: typer.Context, incomplete: str) -> list[str]:
     """Return ids for the shell to complete; nothing where there is no vault."""
     from hitl_vault.cli.opening import reading
@@ -102,6 +105,58 @@ def parse_since(text: str | None) -> datetime | None:
     except ValueError as error:
         raise InvalidRequest(f"since: {text!r} is neither such as 7d nor 2026-11-21") from error
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SHORTEST_DAY = 3
+
+
+def parse_until(text: str, now: datetime | None = None) -> datetime:
+    """Return the moment `--until` names: after 3d or 12h, or the end of a day in local time."""
+    from hitl_vault.core.durations import parse_duration
+
+    now = now or datetime.now().astimezone()
+    word = text.strip().lower()
+    days = [n for n, day in enumerate(_DAYS) if len(word) >= _SHORTEST_DAY and day.startswith(word)]
+    if days or word in {"today", "tomorrow"}:
+        ahead = (days[0] - now.weekday()) % 7 if days else int(word == "tomorrow")
+        return _end_of(now + timedelta(days=ahead))
+    try:
+        return (now + timedelta(seconds=parse_duration(word))).astimezone(UTC)
+    except ValueError:
+        pass
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise InvalidRequest(f"until: {text!r} is none of 3d, friday and 2026-12-01") from error
+    if len(word) == len("2026-12-01"):
+        return _end_of(at)
+    return at.astimezone(UTC)
+
+
+def _end_of(day: datetime) -> datetime:
+    midnight = datetime(day.year, day.month, day.day) + timedelta(days=1)  # noqa: DTZ001  local
+    return midnight.astimezone(UTC)
+
+
+def parse_terms(uses: int | None, until: str | None) -> tuple[int, datetime]:
+    """Return how often and until when a grant counts."""
+    if uses is None or until is None:
+        raise InvalidRequest("say how far the grant goes: --uses 3 --until friday")
+    return uses, parse_until(until)
+
+
+def parse_bounds(items: Sequence[str] | None, option: str) -> dict[str, Any]:
+    """Return the values of an option such as `--at-most amount=500`, by name."""
+    found: dict[str, Any] = {}
+    for item in items or ():
+        name, equals, value = item.partition("=")
+        if not (name and equals):
+            raise InvalidRequest(f"{option}: {item!r} must be such as amount=500")
+        if name in found:
+            raise InvalidRequest(f"{option}: {name!r} is given twice")
+        found[name] = parse_value(value, f"{option}: {name}", QUOTED)
+    return found
 
 
 def parse_statuses(words: Sequence[str] | None) -> frozenset[Status] | None:

@@ -10,9 +10,11 @@ import msgspec
 
 from hitl_vault.core.lifecycle import is_overdue
 from hitl_vault.core.model import Request, Status
+from hitl_vault.core.registering import is_in_force
 
 if TYPE_CHECKING:
     from hitl_vault.core.events import Recorded
+    from hitl_vault.core.register import Grant
 
 
 def standing(request: Request, now: datetime | None = None) -> Status:
@@ -64,6 +66,23 @@ def request_record(request: Request) -> dict[str, Any]:
     if request.edited is not None:
         record["requested_details"] = action["details"]
     return record
+
+
+def grant_record(grant: Grant, now: datetime) -> dict[str, Any]:
+    """Return a grant as JSON values; a bound has one of `equals`, `at_most` and `anything`."""
+    plain: dict[str, Any] = msgspec.to_builtins(grant)
+    bounds = [
+        {"path": bound.path, "equals": json.loads(bound.equals)}
+        if bound.equals is not None
+        else {"path": bound.path, "at_most": bound.at_most}
+        if bound.at_most is not None
+        else {"path": bound.path, "anything": True}
+        for bound in grant.bounds
+    ]
+    left = grant.uses - len(grant.used_for)
+    return {"id": plain.pop("grant_id"), "in_force": is_in_force(grant, now), "left": left} | (
+        plain | {"bounds": bounds, "used_for": list(grant.used_for)}
+    )
 
 
 def event_record(recorded: Recorded) -> dict[str, Any]:

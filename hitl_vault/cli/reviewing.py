@@ -5,25 +5,20 @@ Never answers by accident: only `a`, `e` and `r` answer, anything else leaves th
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shlex
 import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hitl_vault.cli.keys import ask_key, ask_line, in_editor
 from hitl_vault.cli.options import VaultOption, complete_ids
-from hitl_vault.errors import HitlVaultError, InvalidRequest
+from hitl_vault.errors import HitlVaultError
 
 if TYPE_CHECKING:
-    from hitl_vault.core.model import Details, Request
+    from hitl_vault.core.model import Answer, Details, Request
     from hitl_vault.wiring import Orchestrator
 
 
@@ -32,9 +27,17 @@ def review(
         list[str] | None,
         typer.Argument(metavar="ID", help="Only these.", autocompletion=complete_ids),
     ] = None,
+    group: Annotated[
+        bool,
+        typer.Option("--group", "-g", help="Show like with like; one key answers each of them."),
+    ] = False,
     vault: VaultOption = None,
 ) -> None:
-    """Go through what waits, oldest first, with one key each."""
+    """Go through what waits, oldest first, with one key each.
+
+    With --group, requests of one type by one requester under the same rules are shown together,
+    with what differs between them. One key answers all of a group, with one vote each.
+    """
     import asyncio
 
     from hitl_vault.cli.opening import desk, full_ids
@@ -44,16 +47,17 @@ def review(
         raise ConfigError("review needs a terminal; use hitl list, hitl show and hitl approve")
     wanted = full_ids(vault, ids or [])
 
-    async def walk() -> None:
+    async def go() -> None:
         async with desk(vault) as hitl:
             if not wanted:
                 waiting = await hitl.list_requests(status="pending")
                 wanted.extend(request.id for request in reversed(waiting))
-            await _Review(hitl, wanted).run()
+            walk = _Review(hitl, wanted)
+            await (walk.run_groups() if group else walk.run())
 
     # the event loop's own way with Ctrl-C does not reach a question that waits for a key
     signal.signal(signal.SIGINT, _interrupt)
-    asyncio.run(walk())
+    asyncio.run(go())
 
 
 def _interrupt(*_: object) -> None:
@@ -71,6 +75,7 @@ class _Review:
         self._answered = 0
 
     async def run(self) -> None:
+        """Go through them one after the other."""
         shown = 0
         for number, id in enumerate(self._ids, 1):
             request = await self._hitl.get(id)
@@ -79,17 +84,73 @@ class _Review:
             shown += 1
             if not await self._one(request, f"{number} of {len(self._ids)}"):
                 break
+        self._end(shown)
+
+    async def run_groups(self) -> None:
+        """Go through them like with like."""
+        from hitl_vault.cli.grouping import groups_of
+
+        waiting = [await self._hitl.get(id) for id in self._ids]
+        groups = groups_of([one for one in waiting if one.status == "pending"])
+        shown = 0
+        for number, group in enumerate(groups, 1):
+            left = [one for one in group if await self._hitl.check_status(one.id) == "pending"]
+            shown += len(left)
+            if left and not await self._some(left, f"{number} of {len(groups)}"):
+                break
+        self._end(shown)
+
+    def _end(self, shown: int) -> None:
         if not shown:
             print("nothing waits for an answer")
         else:
             print(f"\n{self._answered} answered.")
+
+    async def _some(self, group: Sequence[Request], place: str) -> bool:
+        """Show requests that are alike and act on keys; False to stop."""
+        from hitl_vault.cli.grouping import group_question, show_group
+
+        if len(group) == 1:
+            return await self._one(group[0], place)
+        show_group(group, place)
+        while True:
+            match ask_key(group_question(group)):
+                case "a" if "approve" in group[0].requirement.answers:
+                    await self._answer_each(group, "approve")
+                case "r" if "reject" in group[0].requirement.answers:
+                    await self._answer_each(group, "reject")
+                case "o":
+                    for number, one in enumerate(group, 1):
+                        if not await self._one(one, f"{place}, {number} of {len(group)}"):
+                            return False
+                case "q":
+                    return False
+                case "s" | "\r" | "\n" | " ":
+                    print("skipped: they still wait")
+                case _:
+                    continue
+            return True
+
+    async def _answer_each(self, group: Sequence[Request], word: str) -> None:
+        """Give each request of a group a vote of its own; what fails does not stop the others."""
+        from hitl_vault.cli.exits import report
+        from hitl_vault.core.model import Answer
+
+        required = Answer(word) in group[0].requirement.require_reason
+        reason = ask_line("reason, for each" if required else "reason, for each (may be empty)")
+        for one in group:
+            try:
+                await self._vote(one, Answer(word), reason)
+            except HitlVaultError as error:
+                print(f"{one.id}:")
+                report(error, as_json=False)
 
     async def _one(self, request: Request, place: str) -> bool:
         """Show a request and act on keys; False to stop."""
         _show(request, place)
         question = _question(request)
         while True:
-            key = _ask_key(question)
+            key = ask_key(question)
             try:
                 match key:
                     case "a":
@@ -116,12 +177,18 @@ class _Review:
             return True
 
     async def _answer(self, request: Request, word: str, edited: Details | None = None) -> None:
-        from hitl_vault.cli.telling import decision_line
         from hitl_vault.core.model import Answer
 
         answer = Answer.EDIT if edited is not None else Answer(word)
         required = answer in request.requirement.require_reason
-        reason = _ask_line("reason" if required else "reason (may be empty)")
+        reason = ask_line("reason" if required else "reason (may be empty)")
+        await self._vote(request, answer, reason, edited)
+
+    async def _vote(
+        self, request: Request, answer: Answer, reason: str, edited: Details | None = None
+    ) -> None:
+        from hitl_vault.cli.telling import decision_line
+
         said = {"reason": reason, "payload_sha256": request.payload_in_force, **self._who}
         now = await self._hitl.vote(request.id, answer, details=edited, **said)
         self._answered += 1
@@ -132,7 +199,7 @@ class _Review:
         from hitl_vault.cli.records import as_json
         from hitl_vault.core.canonical import changes_between, parse_json_object
 
-        text = _in_editor(as_json(request.details) + "\n")
+        text = in_editor(as_json(request.details) + "\n")
         details = parse_json_object(text)
         changes = changes_between(request.details, details)
         if not changes:
@@ -140,14 +207,14 @@ class _Review:
             return False
         for change in changes:
             print(f"  {safe(change.path)}  {safe(change.before)} → {safe(change.after)}")
-        if _ask_key("approve it with these changes? [y/N]") != "y":
+        if ask_key("approve it with these changes? [y/N]") != "y":
             print("not approved")
             return False
         await self._answer(request, "edit", details)
         return True
 
     async def _comment(self, request: Request) -> None:
-        text = _ask_line("remark")
+        text = ask_line("remark")
         if text:
             await self._hitl.comment(request.id, text, author=self._who["reviewer"])
             print("noted; it decides nothing")
@@ -186,52 +253,3 @@ def _question(request: Request) -> str:
     }
     words = [word for word, offered in keys.items() if offered]
     return " ".join([*words, "[c]omment", "[s]kip", "[q]uit"])
-
-
-def _ask_key(question: str) -> str:
-    """Return the next key, in small letters; no Enter is needed."""
-    from hitl_vault.cli.printing import Cell, print_lines
-
-    with _each_key():
-        print_lines([Cell(question, "bold")])
-        sys.stdout.flush()
-        read = os.read(sys.stdin.fileno(), 32).decode(errors="replace")
-    if read in {"\x03", ""}:
-        raise KeyboardInterrupt
-    return "q" if read == "\x04" else read.lower() if len(read) == 1 else "?"
-
-
-@contextlib.contextmanager
-def _each_key() -> Iterator[None]:
-    import termios
-    import tty
-
-    stdin = sys.stdin.fileno()
-    before = termios.tcgetattr(stdin)
-    try:
-        # what was typed before the question was asked is no answer to it: it is thrown away
-        tty.setcbreak(stdin, termios.TCSAFLUSH)
-        yield
-    finally:
-        termios.tcsetattr(stdin, termios.TCSADRAIN, before)
-
-
-def _ask_line(question: str) -> str:
-    try:
-        return input(f"{question}: ").strip()
-    except EOFError:
-        print()
-        return ""
-
-
-def _in_editor(text: str) -> str:
-    """Return the text as the person's editor left it."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    with tempfile.TemporaryDirectory(prefix="hitl-") as folder:
-        file = Path(folder) / "details.json"
-        file.write_text(text, encoding="utf-8")
-        try:
-            subprocess.run([*shlex.split(editor), str(file)], check=True)  # noqa: S603
-            return file.read_text(encoding="utf-8")
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
-            raise InvalidRequest(f"the editor {editor!r} failed: {error}") from error

@@ -61,6 +61,19 @@ _CONFIG = """\
 # outside of the vault, a URL, or env:NAME for a URL in an environment variable.
 # checkpoint_to = ""
 # checkpoint_every_s = {checkpoint_every_s:g}
+
+# How much one agent (`requested_by`) may have waiting, and may ask for within a minute; 0 is no
+# limit.
+# max_pending_per_agent = {max_pending_per_agent}
+# max_requests_per_minute = {max_requests_per_minute}
+
+# What `hitl alerts` tells of: more waiting than this, something waiting for longer than this; and
+# of what was asked within alert_within_s, more rejected in per cent, more expired.
+# alert_pending = {alert_pending}
+# alert_oldest_s = {alert_oldest_s:g}
+# alert_rejected_percent = {alert_rejected_percent}
+# alert_expired = {alert_expired}
+# alert_within_s = {alert_within_s:g}
 """
 
 _IGNORE = """\

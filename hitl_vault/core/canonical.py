@@ -20,7 +20,7 @@ from hitl_vault.errors import InvalidRequest
 
 MAX_PAYLOAD_BYTES = 262_144
 MAX_DEPTH = 64
-_MAX_INTEGER = 2**53 - 1
+MAX_INTEGER = 2**53 - 1
 
 
 def payload_sha256(action: Action) -> str:
@@ -113,7 +113,7 @@ def _check_plain(value: Any, where: str) -> None:
     if type(value) is str:
         _check_text(value, where)
     elif type(value) is int:
-        if abs(value) > _MAX_INTEGER:
+        if abs(value) > MAX_INTEGER:
             raise InvalidRequest(
                 f"{where}: an integer beyond 2^53-1, which other JSON readers round; "
                 "pass it as a string"

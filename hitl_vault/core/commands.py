@@ -8,19 +8,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from hitl_vault.core.model import Action, Answer, Assurance, Change, Details, Status, Verdict
+from hitl_vault.core.model import (
+    Action,
+    Answer,
+    Assurance,
+    Change,
+    Details,
+    GrantLimit,
+    Status,
+    Verdict,
+)
 from hitl_vault.core.register import Grant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """Create the request. Idempotent on `id` and on `key`, by the payload digest."""
+    """Create the request. Idempotent on `id` and on `key`, by the payload digest.
+
+    With `join`, an ask without a key is one with the pending request for the same payload that has
+    none either (`lifecycle.joins`). `max_pending` and `max_per_minute` limit what one requester may
+    ask for; 0 is no limit.
+    """
 
     id: str
     action: Action
     payload_sha256: str
     verdict: Verdict
     key: str | None = None
+    join: bool = False
+    max_pending: int = 0
+    max_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,10 +226,14 @@ class MakeGrant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseGrant:
-    """Use a grant for one request, once for each request. The bounds are judged before."""
+    """Use a grant for one request, once for each request. The bounds are judged before.
+
+    `limit` is what the policy's rules allow of a grant by now; it is counted by the narrower.
+    """
 
     grant_id: str
     request_id: str
+    limit: GrantLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,6 +95,19 @@ def is_overdue(request: Request, now: datetime) -> bool:
     return due is not None and now >= due
 
 
+def joins(ask: c.Ask, request: Request, now: datetime) -> bool:
+    """True if the ask is one with this request: it waits for the identical action as asked."""
+    return (
+        ask.join
+        and ask.key is None
+        and request.key is None
+        and request.status is Status.PENDING
+        and request.edited is None
+        and request.payload_sha256 == ask.payload_sha256
+        and not is_overdue(request, now)
+    )
+
+
 def next_due(request: Request) -> tuple[datetime, c.Expire | c.Remind | c.Escalate] | None:
     """Return the next thing time alone will bring, and when; None if nothing."""
     due = deadline(request)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from hitl_vault.core import commands as c
+from hitl_vault.core import grants
 from hitl_vault.core.events import Event, Kind
 from hitl_vault.core.register import REGISTER_ID, Grant, Register, SpentFactor
 from hitl_vault.core.steps import Refusal, Why
@@ -103,12 +104,11 @@ def _reviewers(
 def _make(register: Register, grant: Grant, now: datetime) -> RegisterStep | Refusal:
     if register.grant(grant.grant_id) is not None:
         return _duplicate(f"{grant.grant_id} was made before")
-    if grant.uses < 1 or (not grant.bounds and not grant.type):
-        return _refused("a grant needs a type of action and at least one use")
+    flaw = grants.flaw(grant)
+    if flaw:
+        return _refused(flaw)
     if now >= grant.expires_at:
         return _refused("the grant would be over before it begins")
-    if person(grant.by) == person(grant.requested_by):
-        return _refused(f"{grant.by} would use this grant and cannot make it; somebody else must")
     kept = [known for known in register.grants if is_in_force(known, now)]
     if len(kept) >= MAX_GRANTS:
         return _refused(f"there are {MAX_GRANTS:,} grants in force; revoke some first")
@@ -136,7 +136,9 @@ def _use(register: Register, use: c.UseGrant, now: datetime) -> RegisterStep | R
         return Refusal(why=Why.NOT_FOUND, message=f"there is no grant {use.grant_id}")
     if use.request_id in grant.used_for:
         return _duplicate(f"{use.grant_id} was used for {use.request_id}")
-    if not is_in_force(grant, now):
+    if any(use.request_id in other.used_for for other in register.grants):
+        return _refused(f"another grant was used for {use.request_id}")
+    if not grants.is_within(grant, use.limit, now):
         return _refused(f"{use.grant_id} is revoked, over or used up")
     data = {
         "grant_id": use.grant_id,
@@ -153,6 +155,8 @@ def _revoke(register: Register, revoke: c.RevokeGrant, now: datetime) -> Registe
         return Refusal(why=Why.NOT_FOUND, message=f"there is no grant {revoke.grant_id}")
     if grant.revoked_at is not None:
         return _duplicate(f"{revoke.grant_id} is revoked already")
+    if not person(revoke.by):
+        return _refused("say who takes the grant back")
     revoked = replace(grant, revoked_at=now, revoked_by=revoke.by)
     data = {"grant_id": revoke.grant_id, "reason": revoke.reason}
     return _step(

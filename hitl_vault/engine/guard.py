@@ -49,7 +49,7 @@ class Guard:
         type: str,
         description: str,
         key: str | Callable[..., str] | None,
-        who: dict[str, str],
+        who: dict[str, Any],
         timeout: float | str | None,
         ignore: Iterable[str],
     ) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hitl_vault.core import lifecycle
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request, Status
+from hitl_vault.engine.alerts import Alert, firing
 from hitl_vault.engine.checks import filter_of, known_id, name_of
 from hitl_vault.engine.desk import Desk, Notice
 from hitl_vault.engine.display import Display
@@ -81,6 +82,12 @@ class Looking(ABC):
                 now=self._parts.clock.now(),
             )
         )
+
+    async def alerts(self) -> list[Alert]:
+        """Return the alerts that fire now, by the thresholds in the settings (`alert_…`)."""
+        options = self._parts.options
+        since = self._parts.clock.now() - timedelta(seconds=options.alert_within_s)
+        return firing(await self._parts.ledger.count(since), options)
 
     async def history(self, id: str) -> list[Recorded]:
         """Return what happened to a request, in order."""

@@ -29,6 +29,8 @@ from hitl_vault.engine.checks import (
 from hitl_vault.engine.desk import Desk
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.execution import Execution, as_json
+from hitl_vault.engine.granted import answer_by_grant
+from hitl_vault.engine.granting import Granting
 from hitl_vault.engine.guard import Guard
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
@@ -42,10 +44,12 @@ from hitl_vault.errors import (
     Denied,
     HitlVaultError,
     Indeterminate,
+    InvalidRequest,
     NotOpen,
     Refused,
     RequestNotFound,
     StorageError,
+    TooManyRequests,
 )
 from hitl_vault.ports import Hints, Kept, Receipt
 
@@ -54,7 +58,7 @@ _POLL_S = 1.0
 _NOT_OPEN = "it is not open; open it first: `async with Orchestrator(...) as hitl:`"
 
 
-class Orchestrator(Answering):
+class Orchestrator(Answering, Granting):
     """The approval desk of one vault; use it as `async with Orchestrator("vault") as hitl:`.
 
     Guarantees:
@@ -204,12 +208,13 @@ class Orchestrator(Answering):
         key: str | None = None,
         id: str | None = None,
         timeout: float | str | None = None,
+        join: bool = False,
     ) -> Request:
         """Ask for approval of exactly this action; its note is in the vault on return.
 
         It asks whether or not the policy would allow the action: what it allows needs one approval
         here, by anybody. To run what is allowed without asking, see `requires_approval` first, or
-        use `guard`.
+        use `guard`. Where a standing grant covers the action, the request is approved on return.
 
         Args:
             type: What kind of action, such as "payment".
@@ -220,19 +225,25 @@ class Orchestrator(Answering):
             id: Your own request id, `[A-Za-z0-9._-]`, at most 120 bytes.
             timeout: Time to answer, such as "1h" or seconds, more than 0; a rule's shorter one
                 wins.
+            join: If the identical action, asked without a key, waits for an answer, return that
+                request. It runs once, whoever joined: for a repeat, never for a second action.
 
         Raises:
             InvalidRequest: A field cannot be accepted; the message names it.
             Denied: The policy forbids the action.
             Conflict: The key or id was used for another action.
+            TooManyRequests: `requested_by` has too much waiting, or asks too often, by the settings
+                `max_pending_per_agent` and `max_requests_per_minute`; nothing was asked.
             StorageError: Not stored; nothing was asked.
 
         Guarantees:
             Durable on return. Idempotent on `key` and on `id`.
         """
+        if join and (key is not None or id is not None):
+            raise InvalidRequest("join is for asking without a key and an id of your own")
         action = action_of(type, description, details, requested_by, agent, run_id)
         key, timeout_s = key_of(key), seconds_of(timeout, above_zero=True)
-        now = self._parts.clock.now()
+        now, options = self._parts.clock.now(), self._parts.options
         new_id = id_of(id, now, type, self._parts.token)
         self.policies.reload()
         await self._policy_record.update()
@@ -247,14 +258,18 @@ class Orchestrator(Answering):
             payload_sha256=digest,
             verdict=verdict,
             key=key,
+            join=join,
+            max_pending=options.max_pending_per_agent,
+            max_per_minute=options.max_requests_per_minute,
         )
         receipt = await self._submit(ask, show=False)
         assert receipt.request is not None
-        if receipt.kept is Kept.ACCEPTED:
-            await self._display.show_new(receipt.request)
+        request = await answer_by_grant(self._parts, self.policies, receipt.request)
+        if receipt.kept is Kept.ACCEPTED and request is receipt.request:
+            await self._display.show_new(request)
         else:
-            await self._display.show(receipt.request.id)
-        return receipt.request
+            await self._display.show(request.id)
+        return request
 
     async def _known(self, id: str | None, key: str | None) -> Request | None:
         if id is not None and (found := await self._parts.ledger.get(id)):
@@ -438,6 +453,8 @@ class Orchestrator(Answering):
                 return receipt
             case Kept.NOT_FOUND:
                 raise RequestNotFound(receipt.message)
+            case Kept.TOO_MANY:
+                raise TooManyRequests(receipt.message)
             case Kept.REFUSED:
                 raise Refused(_sentence(receipt), receipt.request)
             case Kept.CONFLICT | Kept.STALE:

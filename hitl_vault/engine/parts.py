@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from hitl_vault.core.people import People
 from hitl_vault.document.render import Renderer
+from hitl_vault.engine.alerts import Thresholds
 from hitl_vault.errors import ConfigError
 from hitl_vault.ports import (
     CheckpointStore,
@@ -28,7 +29,7 @@ _UNKNOWN = "this name is not, or no longer, on record as a reviewer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Thresholds):
     """How the engine behaves; seconds throughout. See `config.Settings` for what each one does."""
 
     settle_s: float = 1.0
@@ -39,6 +40,8 @@ class Options:
     missing_after_s: float = 5.0
     unreadable_after_s: float = 30.0
     checkpoint_every_s: float = 86400.0
+    max_pending_per_agent: int = 0
+    max_requests_per_minute: int = 0
 
 
 class Standing(TypedDict):

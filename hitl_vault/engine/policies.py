@@ -206,14 +206,20 @@ class Policies:
         A rule that asks or denies counts from its first reading on; what loosens waits until the
         text has settled and, where policies are locked, is signed.
         """
-        verdict = self._judged(self.current, action, now, timeout_s)
-        for policy in self._newly_read():
-            other = self._judged(policy, action, now, timeout_s)
+        verdict, *others = self.verdicts(action, now, timeout_s)
+        for other in others:
             if other.effect.rank > verdict.effect.rank:
                 verdict = other
             elif self._held is not None and other.effect is verdict.effect is Effect.ASK:
                 verdict = _both(verdict, other)
         return verdict
+
+    def verdicts(
+        self, action: Action, now: datetime, timeout_s: float | None = None
+    ) -> list[Verdict]:
+        """Judge an action by the policy in force and by the one just read, if it is another."""
+        policies = (self.current, *self._newly_read())
+        return [self._judged(policy, action, now, timeout_s) for policy in policies]
 
     def _judged(
         self, policy: Policy, action: Action, now: datetime, timeout_s: float | None = None

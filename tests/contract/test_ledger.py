@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,10 +16,18 @@ from hitl_vault.core import commands as c
 from hitl_vault.core.canonical import payload_sha256
 from hitl_vault.core.chain import Head
 from hitl_vault.core.events import Kind
-from hitl_vault.core.model import Answer, Assurance, Escalation, Stage, Status
+from hitl_vault.core.model import (
+    Answer,
+    Assurance,
+    Escalation,
+    GrantLimit,
+    Requirement,
+    Stage,
+    Status,
+)
 from hitl_vault.core.register import Grant, Register
 from hitl_vault.errors import InvalidRequest, NotOpen, RequestNotFound, StorageError
-from hitl_vault.ports import Filter, Kept
+from hitl_vault.ports import Counts, Filter, Kept
 from hitl_vault.testing.clock import START, FakeClock
 from hitl_vault.testing.samples import make_ask, make_claim, make_finish, make_vote
 
@@ -553,7 +562,8 @@ async def test_of_many_uses_of_a_grant_only_as_many_count_as_it_has(ledger, cloc
         expires_at=START + timedelta(days=1),
     )
     await ledger.record(c.MakeGrant(grant=grant))
-    uses = [c.UseGrant(grant_id="grant-1", request_id=f"pay-{n}") for n in range(8)]
+    limit = GrantLimit(uses=9, within_s=86400)
+    uses = [c.UseGrant(grant_id="grant-1", request_id=f"pay-{n}", limit=limit) for n in range(8)]
     receipts = await asyncio.gather(*(ledger.record(use) for use in uses))
     assert sum(receipt.kept is Kept.ACCEPTED for receipt in receipts) == 3
 
@@ -632,3 +642,106 @@ async def test_what_was_looked_at_before_it_was_announced_is_not_heard_of_too_la
     assert heard is None or heard.request.status is Status.APPROVED
     answering.join()
     await one.aclose()
+
+
+# joins, limits and counts
+
+
+def same(id, **changes):
+    return replace(make_ask(id), **changes)
+
+
+async def test_a_join_is_one_with_what_waits_and_never_with_what_does_not(ledger, clock):
+    """The identical action as asked, pending, without a key; else it is a request of its own."""
+    one = await accept(ledger, same("one"))
+    receipt = await ledger.submit(same("two", join=True))
+    assert (receipt.kept, receipt.request.id) == (Kept.DUPLICATE, one.id)
+    assert (await accept(ledger, same("three"))).id == "three"  # without join it never joins
+    other = replace(make_ask("x").action, details={"amount": 2})
+    assert (await accept(ledger, ask_for("four", other, join=True))).id == "four"
+    for id in ("one", "three"):
+        await accept(ledger, make_vote(await ledger.get(id)))
+    assert (await accept(ledger, same("five", join=True))).id == "five"
+
+
+async def test_nothing_joins_a_request_with_a_key_or_past_its_deadline(ledger, clock):
+    await accept(ledger, same("keyed", key="INV-1"))
+    late = await accept(ledger, same("late", join=True))
+    clock.advance((late.expires_at - clock.now()).total_seconds())
+    assert (await accept(ledger, same("fresh", join=True))).id == "fresh"
+
+
+async def test_joins_at_the_same_moment_make_one_request(ledger):
+    receipts = await asyncio.gather(*(ledger.submit(same(f"r-{n}", join=True)) for n in range(20)))
+    assert {receipt.request.id for receipt in receipts} == {"r-0"}
+    assert len(await ledger.find(Filter())) == 1
+
+
+def ask_for(id, action, **changes):
+    return replace(make_ask(id), action=action, payload_sha256=payload_sha256(action), **changes)
+
+
+async def test_no_more_may_wait_of_one_requester_than_its_limit(ledger, clock):
+    """The next is refused and changes nothing; answers make room; others are not held up."""
+    asks = [same(f"r-{n}", max_pending=2) for n in range(5)]
+    kept = [receipt.kept for receipt in await asyncio.gather(*map(ledger.submit, asks))]
+    assert kept == [Kept.ACCEPTED] * 2 + [Kept.TOO_MANY] * 3
+    head = await ledger.head()
+    receipt = await ledger.submit(asks[4])
+    assert "2 requests waiting, and at most 2 may wait" in receipt.message
+    assert (await ledger.head(), await ledger.get("r-4")) == (head, None)
+    assert (await ledger.submit(asks[0])).kept is Kept.DUPLICATE  # asking again is no new request
+    other = replace(make_ask("x").action, requested_by="other")
+    await accept(ledger, ask_for("other", other, max_pending=2))
+    await accept(ledger, make_vote(await ledger.get("r-0")))
+    await accept(ledger, asks[4])
+
+
+async def test_what_is_overdue_does_not_count_as_waiting(ledger, clock):
+    one = await accept(ledger, same("one", max_pending=1))
+    clock.advance((one.expires_at - clock.now()).total_seconds())
+    await accept(ledger, same("two", max_pending=1))
+
+
+async def test_what_was_only_reminded_of_still_counts_as_waiting(ledger, clock):
+    need = Requirement(timeout_s=3600, remind_s=(60,))
+    verdict = replace(make_ask("x").verdict, requirement=need)
+    await accept(ledger, same("one", verdict=verdict, max_pending=1))
+    clock.advance(120)
+    assert (await ledger.submit(same("two", max_pending=1))).kept is Kept.TOO_MANY
+    assert (await ledger.count(clock.now() - timedelta(hours=1))).oldest_pending_s == 120
+
+
+async def test_nobody_asks_more_often_than_its_limit(ledger, clock):
+    """Counted over a minute that moves."""
+    for n in range(3):
+        await accept(ledger, same(f"r-{n}", max_per_minute=3))
+        clock.advance(10)
+    receipt = await ledger.submit(same("r-3", max_per_minute=3))
+    assert receipt.kept is Kept.TOO_MANY
+    assert "3 times within a minute" in receipt.message
+    clock.advance(30)
+    await accept(ledger, same("r-3", max_per_minute=3))
+    assert (await ledger.submit(same("r-4", max_per_minute=3))).kept is Kept.TOO_MANY
+
+
+async def test_counts_say_how_the_desk_stands(ledger, clock):
+    """What waits at any age; what was decided of what was asked lately; overdue is expired."""
+    assert await ledger.count(clock.now()) == Counts()
+    for n in range(6):
+        await accept(ledger, same(f"old-{n}"))
+    clock.advance(3600)  # they are overdue, and nobody has recorded it
+    start = clock.now()
+    asked = [await accept(ledger, same(f"r-{n}")) for n in range(5)]
+    await accept(ledger, make_vote(asked[0]))
+    await accept(ledger, make_vote(asked[1], answer=Answer.REJECT))
+    await accept(ledger, c.Cancel(id=asked[2].id, by="agent"))
+    clock.advance(60)
+    assert await ledger.count(start) == Counts(
+        pending=2, oldest_pending_s=60, approved=1, rejected=1, expired=0
+    )
+    assert (await ledger.count(START)).expired == 6
+    clock.advance(3600)
+    assert (await ledger.count(start)).expired == 2
+    clock.advance(86400)  # the approval was never used
+    assert await ledger.count(start) == Counts(rejected=1, expired=3)

@@ -252,3 +252,63 @@ def test_completion_offers_commands_and_ids(cli):
     assert id in cli.run(env=env).stdout
     done = cli.run("--show-completion", "bash", env={"SHELL": "/bin/bash"})
     assert "hitl" in done.stdout
+
+
+def test_a_group_shows_what_differs_and_one_key_answers_each(cli):
+    """Like with like: one key, one vote and one audit line each; the others stay alone."""
+    alike = [cli.ask("a", "--by", "bot", to="v", amount=n) for n in (10, 20, 30)]
+    other = cli.ask("a", "--by", "other", to="v", amount=10)
+    with Terminal(cli, "review", "--group") as terminal:
+        terminal.expect("1 of 2 · 3 alike")
+        text = terminal.expect("[a]pprove all 3 [r]eject all 3 [o]ne by one [s]kip [q]uit")
+        assert text.count('"v"') == 1
+        assert all(text.count(f"/amount  {n}") == 1 for n in (10, 20, 30))
+        terminal.send("x")
+        terminal.expect("[o]ne by one", times=2)
+        terminal.send("a")
+        terminal.expect("reason, for each (may be empty):")
+        terminal.send("checked\r")
+        terminal.expect(f"2 of 2 · {other}")
+        terminal.expect("[c]omment")
+        terminal.send("q")
+        terminal.expect("3 answered")
+        assert terminal.end() == 0
+    assert [cli.status(id) for id in (*alike, other)] == ["approved"] * 3 + ["pending"]
+    for id in alike:
+        shown = cli.show(id)
+        assert [vote["reason"] for vote in shown["votes"]] == ["checked"]
+        assert [event["kind"] for event in shown["history"]] == ["requested", "voted", "approved"]
+
+
+def test_a_member_of_a_group_that_was_answered_meanwhile_stops_nothing(cli):
+    """What somebody else rejected stays rejected; the others get their answer."""
+    ids = [cli.ask("a", "--by", "bot", amount=n) for n in (10, 20, 30)]
+    with Terminal(cli, "review", "--group") as terminal:
+        terminal.expect("[o]ne by one")
+        cli.ok("reject", ids[1], "-m", "no")
+        terminal.send("a")
+        terminal.expect("reason, for each")
+        terminal.send("\r")
+        terminal.expect("already rejected")
+        terminal.expect("2 answered")
+        assert terminal.end() == 0
+    assert [cli.status(id) for id in ids] == ["approved", "rejected", "approved"]
+
+
+def test_a_group_is_walked_one_by_one_on_request(cli):
+    """o shows each in full, with every key."""
+    ids = [cli.ask("a", "--by", "bot", amount=n) for n in (10, 20)]
+    with Terminal(cli, "review", "--group") as terminal:
+        terminal.expect("[o]ne by one")
+        terminal.send("o")
+        terminal.expect(f"1 of 1, 1 of 2 · {ids[0]}")
+        terminal.expect("[c]omment")
+        terminal.send("r")
+        terminal.expect("reason (may be empty):")
+        terminal.send("\r")
+        terminal.expect(f"1 of 1, 2 of 2 · {ids[1]}")
+        terminal.expect("[c]omment", times=2)
+        terminal.send("s")
+        terminal.expect("1 answered")
+        assert terminal.end() == 0
+    assert [cli.status(id) for id in ids] == ["rejected", "pending"]

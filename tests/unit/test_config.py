@@ -40,6 +40,14 @@ def test_durations_may_be_texts_everywhere(root):
     assert (found.timeout_s, found.rescan_s, found.archive_after_s) == (5400, 500, 172800)
 
 
+def test_whole_numbers_come_from_each_source(root):
+    """Limits and thresholds; 0 is a number too."""
+    write(root, "max_pending_per_agent = 20\nalert_pending = 0")
+    found = load_settings(root, {"HITL_MAX_REQUESTS_PER_MINUTE": "30"}, {"alert_expired": 5})
+    assert (found.max_pending_per_agent, found.max_requests_per_minute) == (20, 30)
+    assert (found.alert_pending, found.alert_expired) == (0, 5)
+
+
 def test_the_environment_of_other_tools_is_left_alone(root):
     """Only names of settings are read; what is not nearly one may be anybody's."""
     others = ("HITL_VAULT", "HITL_OTHER", "HITL_TOKEN", "HITL_API_KEY", "HITL_S", "HITL_", "PATH")
@@ -78,6 +86,12 @@ def test_a_byte_order_mark_is_no_error(root):
     [
         ("settel_s", 1, "unknown setting 'settel_s'; did you mean 'settle_s'"),
         ("zzz", 1, "unknown setting 'zzz'; known: "),
+        ("max_pending_per_agent", -1, "max_pending_per_agent must be a whole number, 0 or more"),
+        ("max_pending_per_agent", 1.5, "must be a whole number"),
+        ("max_requests_per_minute", True, "must be a whole number"),
+        ("alert_pending", "ten", "must be a whole number"),
+        ("alert_expired", 10**7, "at most 1,000,000"),
+        ("alert_oldest_s", "soon", "alert_oldest_s: 'soon' is not a duration"),
         ("timeout_s", "soon", "timeout_s: 'soon' is not a duration"),
         ("timeout_s", -1, "timeout_s: -1 is not a duration"),
         ("timeout_s", True, "timeout_s: True is not a duration"),

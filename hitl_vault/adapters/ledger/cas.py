@@ -12,10 +12,11 @@ from typing import Any
 from hitl_vault.core import chain
 from hitl_vault.core.canonical import MAX_DEPTH
 from hitl_vault.core.chain import Head, Link
-from hitl_vault.core.commands import Command, Finish, RegisterCommand
+from hitl_vault.core.commands import Ask, Command, Finish, RegisterCommand
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import apply
 from hitl_vault.core.model import Request
+from hitl_vault.core.rates import Asked, excess
 from hitl_vault.core.register import Register
 from hitl_vault.core.registering import RegisterStep, record
 from hitl_vault.core.steps import Refusal, Step
@@ -44,9 +45,16 @@ class Write:
 
 
 def decide(
-    current: Request | None, head: Head, command: Command, now: datetime
+    current: Request | None,
+    head: Head,
+    command: Command,
+    now: datetime,
+    asked: Asked | None = None,
 ) -> tuple[Receipt, Write | None, Head]:
     """Judge `command` against the row as loaded, and chain what follows.
+
+    Args:
+        asked: For an ask with limits, what its requester has asked for, read in the transaction.
 
     Returns:
         The receipt, what to store (None: nothing), and the chain's head after it.
@@ -56,6 +64,10 @@ def decide(
     """
     if isinstance(command, Finish) and _is_deep(command.result):
         raise InvalidRequest(f"the result is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(command, Ask) and current is None and asked is not None:
+        too_many = excess(command, asked)
+        if too_many:
+            return Receipt(kept=Kept.TOO_MANY, message=too_many), None, head
     judged = apply(current, command, now)
     try:
         if isinstance(judged, Step):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 
 from hitl_vault.adapters.ledger.cas import Write, decide, decide_register
 from hitl_vault.adapters.ledger.waking import WakingLedger
@@ -10,11 +11,12 @@ from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.commands import Ask, Command, RegisterCommand
 from hitl_vault.core.events import Recorded
-from hitl_vault.core.lifecycle import next_due
-from hitl_vault.core.model import Request
+from hitl_vault.core.lifecycle import is_overdue, joins, next_due
+from hitl_vault.core.model import Request, Status
+from hitl_vault.core.rates import WINDOW_S, Asked, is_limited
 from hitl_vault.core.register import REGISTER_ID, Register
 from hitl_vault.errors import NotOpen
-from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
+from hitl_vault.ports import Capabilities, Clock, Counts, Filter, Receipt
 
 
 class MemoryLedger(WakingLedger):
@@ -54,7 +56,11 @@ class MemoryLedger(WakingLedger):
         current = self._read(command.id)
         if current is None and isinstance(command, Ask) and command.key is not None:
             current = self._read(self._ids_by_key.get(command.key, ""))
-        receipt, write, self._head = decide(current, self._head, command, self._clock.now())
+        now, asked = self._clock.now(), None
+        if current is None and isinstance(command, Ask):
+            current = next((one for one in self._all() if joins(command, one, now)), None)
+            asked = self._asked(command, now) if is_limited(command) else None
+        receipt, write, self._head = decide(current, self._head, command, now, asked)
         if write is not None and write.request is not None:
             self._states[write.request.id.casefold()] = write.state
             if write.request.key is not None:
@@ -80,14 +86,40 @@ class MemoryLedger(WakingLedger):
 
     async def find(self, filter: Filter) -> list[Request]:
         """Return the requests that match."""
-        found = [
-            chain.decode_request(state) for id, state in self._states.items() if id != REGISTER_ID
-        ]
-        found = [request for request in found if _matches(request, filter)]
+        found = [request for request in self._all() if _matches(request, filter)]
         found.sort(
             key=lambda request: (request.created_at, request.id), reverse=not filter.oldest_first
         )
         return found[: filter.limit]
+
+    def _all(self) -> list[Request]:
+        return [
+            chain.decode_request(state) for id, state in self._states.items() if id != REGISTER_ID
+        ]
+
+    def _asked(self, ask: Ask, now: datetime) -> Asked:
+        own = [one for one in self._all() if one.action.requested_by == ask.action.requested_by]
+        since = now - timedelta(seconds=WINDOW_S)
+        return Asked(
+            pending=sum(one.status is Status.PENDING and not is_overdue(one, now) for one in own),
+            last_minute=sum(one.created_at > since for one in own),
+        )
+
+    async def count(self, since: datetime) -> Counts:
+        """Count what waits, and how what was asked since then was decided."""
+        now = self._clock.now()
+        stands = [
+            (one, Status.EXPIRED if is_overdue(one, now) else one.status) for one in self._all()
+        ]
+        waits = [one.created_at for one, status in stands if status is Status.PENDING]
+        late = [status for one, status in stands if one.created_at >= since]
+        return Counts(
+            pending=len(waits),
+            oldest_pending_s=(now - min(waits)).total_seconds() if waits else None,
+            approved=sum(status.was_approved for status in late),
+            rejected=late.count(Status.REJECTED),
+            expired=late.count(Status.EXPIRED),
+        )
 
     async def history(self, id: str) -> list[Recorded]:
         """Return the events of one request."""

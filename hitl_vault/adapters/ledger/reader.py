@@ -8,9 +8,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from hitl_vault.adapters.ledger import faults, sqlite_file, sqlite_proof
+from hitl_vault.adapters.ledger import sqlite_counts as counts
 from hitl_vault.adapters.ledger import sqlite_rows as rows
 from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
@@ -18,7 +20,7 @@ from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
 from hitl_vault.core.register import Register
 from hitl_vault.errors import LedgerCorrupt, NotOpen
-from hitl_vault.ports import Filter
+from hitl_vault.ports import Counts, Filter
 
 
 class LedgerReader:
@@ -86,6 +88,16 @@ class LedgerReader:
         """Return the requests that match."""
         with self._readable() as connection:
             return rows.find(connection, filter)
+
+    def count(self, since: datetime, now: datetime) -> Counts:
+        """Return how the desk stands, by the columns alone."""
+        with self._readable() as connection:
+            return counts.count(connection, since, now)
+
+    def briefs(self, since: datetime | None) -> Iterator[counts.Brief]:
+        """Yield what is counted of the requests asked since then, oldest first."""
+        with self._readable() as connection:
+            yield from counts.briefs(connection, since)
 
     def history(self, id: str) -> list[Recorded]:
         """Return the events of one request in order."""

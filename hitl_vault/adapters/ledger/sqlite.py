@@ -17,22 +17,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from hitl_vault.adapters.ledger import faults, sqlite_file
+from hitl_vault.adapters.ledger import sqlite_counts as counts
 from hitl_vault.adapters.ledger import sqlite_rows as rows
 from hitl_vault.adapters.ledger.cas import Write, decide, decide_register
 from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.adapters.ledger.waking import WakingLedger
 from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
-from hitl_vault.core.commands import Command, RegisterCommand
+from hitl_vault.core.commands import Ask, Command, RegisterCommand
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
+from hitl_vault.core.rates import Asked, is_limited
 from hitl_vault.core.register import Register
 from hitl_vault.errors import Indeterminate, LedgerCorrupt, NotOpen, StorageError
-from hitl_vault.ports import Capabilities, Clock, Filter, Receipt
+from hitl_vault.ports import Capabilities, Clock, Counts, Filter, Receipt
 
 _MAX_BATCH = 512
 _BUSY_S = 15.0
@@ -168,7 +171,10 @@ class SqliteLedger(WakingLedger):
                     receipt, write, head = decide_register(register, head, command, now)
                 else:
                     current = rows.load(connection, command)
-                    receipt, write, head = decide(current, head, command, now)
+                    asked = None
+                    if current is None and isinstance(command, Ask):
+                        current, asked = _around(connection, command, now)
+                    receipt, write, head = decide(current, head, command, now, asked)
             except sqlite3.Error:
                 raise
             except Exception as error:  # no command may keep its neighbours from being stored
@@ -220,6 +226,11 @@ class SqliteLedger(WakingLedger):
     async def find(self, filter: Filter) -> list[Request]:
         """Return the requests that match; reads in a thread, since they may be many."""
         return await asyncio.to_thread(self._aside, lambda reader: reader.find(filter))
+
+    async def count(self, since: datetime) -> Counts:
+        """Count in a thread."""
+        now = self._clock.now()
+        return await asyncio.to_thread(self._aside, lambda reader: reader.count(since, now))
 
     async def history(self, id: str) -> list[Recorded]:
         """Return the events of one request in order."""
@@ -327,6 +338,17 @@ def _begin(connection: sqlite3.Connection) -> None:
             pause = min(pause * 1.5, 0.003)
         else:
             return
+
+
+def _around(
+    connection: sqlite3.Connection, ask: Ask, now: datetime
+) -> tuple[Request | None, Asked | None]:
+    """Return the request that a new ask is one with, and what its requester has asked for."""
+    if ask.join:
+        found = counts.joined(connection, ask, now)
+        if found is not None:
+            return found, None
+    return None, counts.asked(connection, ask, now) if is_limited(ask) else None
 
 
 def _alone(error: Exception, path: Path) -> Exception:

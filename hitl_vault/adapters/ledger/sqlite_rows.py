@@ -129,15 +129,16 @@ def searched_by(request: Request) -> tuple[str | int | None, ...]:
         request.action.type,
         request.action.requested_by,
         request.action.run_id,
-        _us(request.created_at),
-        None if due is None else _us(due[0]),
+        microseconds(request.created_at),
+        None if due is None else microseconds(due[0]),
     )
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _us(at: datetime) -> int:
+def microseconds(at: datetime) -> int:
+    """Return a time as the columns hold it."""
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
@@ -158,10 +159,10 @@ def find(connection: sqlite3.Connection, want: Filter) -> list[Request]:
             values.append(value)
     if want.since is not None:
         where.append("created_us >= ?")
-        values.append(_us(want.since))
+        values.append(microseconds(want.since))
     if want.due_before is not None:
         where.append("due_us <= ?")
-        values.append(_us(want.due_before))
+        values.append(microseconds(want.due_before))
     if want.id_prefix is not None:
         where.append("id LIKE ? ESCAPE '\\'")
         plain = want.id_prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

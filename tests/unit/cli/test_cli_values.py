@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hitl_vault.adapters.ledger.sqlite_counts import read_brief
 from hitl_vault.cli.answering import with_changes
 from hitl_vault.cli.counting import count
 from hitl_vault.cli.exits import wants_json
@@ -116,9 +117,12 @@ def test_json_after_the_hyphens_is_not_ours():
 def test_the_sample_is_a_real_request():
     """Its digest is that of its action, and it counts as one waiting request."""
     from hitl_vault.core.canonical import payload_sha256
+    from hitl_vault.core.chain import encode_request
 
     request = sample()
     assert request.payload_sha256 == payload_sha256(request.action)
-    figures = count([request], request.created_at + timedelta(minutes=5))
+    figures = count(
+        [read_brief(encode_request(request))], request.created_at + timedelta(minutes=5)
+    )
     assert figures["pending"] == {"count": 1, "oldest_s": 300.0}
     assert figures["rates"]["approved"] is None

@@ -9,7 +9,7 @@ import pytest
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
-from hitl_vault.core.model import Assurance
+from hitl_vault.core.model import Assurance, GrantLimit
 from hitl_vault.core.register import REGISTER_ID, Bound, Grant, Register
 from hitl_vault.core.registering import RegisterStep, is_in_force, record
 from hitl_vault.core.steps import Refusal, Why
@@ -26,6 +26,8 @@ GRANT = Grant(
     made_at=START,
     expires_at=START + timedelta(days=1),
 )
+
+LIMIT = GrantLimit(uses=9, within_s=864000)
 
 
 def after(*commands, now=START):
@@ -61,7 +63,7 @@ def test_reviewers_are_recorded_when_they_change():
 
 def test_a_grant_is_used_as_often_as_it_says_and_once_for_each_request():
     register = after(c.MakeGrant(grant=GRANT))
-    use = c.UseGrant(grant_id="grant-1", request_id="pay-1")
+    use = c.UseGrant(grant_id="grant-1", request_id="pay-1", limit=LIMIT)
     register = record(register, use, START).register
     refused(register, use, Why.DUPLICATE)
     register = record(register, replace(use, request_id="pay-2"), START).register
@@ -70,7 +72,7 @@ def test_a_grant_is_used_as_often_as_it_says_and_once_for_each_request():
 
 def test_a_grant_ends_at_its_time_and_when_it_is_revoked():
     register = after(c.MakeGrant(grant=GRANT))
-    use = c.UseGrant(grant_id="grant-1", request_id="pay-1")
+    use = c.UseGrant(grant_id="grant-1", request_id="pay-1", limit=LIMIT)
     refused(register, use, Why.REFUSED, now=GRANT.expires_at)
     register = record(register, c.RevokeGrant(grant_id="grant-1", by="bob"), START).register
     refused(register, use, Why.REFUSED)
@@ -83,10 +85,44 @@ def test_a_grant_ends_at_its_time_and_when_it_is_revoked():
         replace(GRANT, uses=0),
         replace(GRANT, expires_at=START),
         replace(GRANT, by="Invoice-Agent"),
+        replace(GRANT, by=" "),
+        replace(GRANT, type=" "),
+        replace(GRANT, requested_by=""),
+        replace(GRANT, uses=1001),
+        replace(GRANT, assurance=Assurance.SIGNED),
+        replace(GRANT, bounds=(Bound(path="/amount"),)),
+        replace(GRANT, bounds=(Bound(path="amount", at_most=5),)),
+        replace(GRANT, bounds=(Bound(path="/amount", at_most=5, anything=True),)),
+        replace(GRANT, bounds=(Bound(path="/amount", at_most=float("nan")),)),
+        replace(GRANT, bounds=(Bound(path="/amount", at_most=-1),)),
+        replace(GRANT, bounds=(Bound(path="/amount", at_most=True),)),
+        replace(GRANT, bounds=(Bound(path="/a", at_most=5), Bound(path="/a", anything=True))),
     ],
 )
 def test_a_grant_that_makes_no_sense_is_refused(grant):
     refused(Register(), c.MakeGrant(grant=grant), Why.REFUSED)
+
+
+def test_a_grant_is_counted_by_the_narrower_of_its_own_terms_and_the_rules():
+    register = after(c.MakeGrant(grant=GRANT))
+    use = c.UseGrant(grant_id="grant-1", request_id="pay-1", limit=GrantLimit(uses=1, within_s=60))
+    refused(register, use, Why.REFUSED, now=START + timedelta(seconds=60))
+    register = record(register, use, START).register
+    refused(register, replace(use, request_id="pay-2"), Why.REFUSED)
+    assert record(register, replace(use, request_id="pay-2", limit=LIMIT), START).register.rev == 3
+
+
+def test_one_request_never_uses_two_grants():
+    other = replace(GRANT, grant_id="grant-2")
+    register = after(c.MakeGrant(grant=GRANT), c.MakeGrant(grant=other))
+    use = c.UseGrant(grant_id="grant-1", request_id="pay-1", limit=LIMIT)
+    register = record(register, use, START).register
+    assert "another grant" in refused(register, replace(use, grant_id="grant-2"), Why.REFUSED)
+
+
+def test_nobody_unnamed_takes_a_grant_back():
+    register = after(c.MakeGrant(grant=GRANT))
+    refused(register, c.RevokeGrant(grant_id="grant-1", by=" "), Why.REFUSED)
 
 
 def test_a_grant_never_begins_used():
@@ -97,7 +133,7 @@ def test_a_grant_never_begins_used():
 @pytest.mark.parametrize(
     "command",
     [
-        c.UseGrant(grant_id="grant-9", request_id="pay-1"),
+        c.UseGrant(grant_id="grant-9", request_id="pay-1", limit=LIMIT),
         c.RevokeGrant(grant_id="grant-9", by="bob"),
     ],
 )

@@ -116,7 +116,13 @@ async def test_a_vote_finds_the_record_it_relies_on_in_the_chain_before_it():
     office.people = people("one", ALICE, changed_at=office.clock.now())
     await hitl.approve(asked.id, reviewer="alice")
     kinds = [known.event.kind async for known in hitl.subscribe(follow=False)]
-    assert kinds == [Kind.REQUESTED, Kind.REVIEWERS_CHANGED, Kind.VOTED, Kind.APPROVED]
+    assert kinds == [
+        Kind.POLICY_CHANGED,
+        Kind.REQUESTED,
+        Kind.REVIEWERS_CHANGED,
+        Kind.VOTED,
+        Kind.APPROVED,
+    ]
     await office.verify()
 
 
