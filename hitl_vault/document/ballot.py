@@ -6,6 +6,7 @@ that were made must agree, and the note must show what would run. Anything else 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -16,7 +17,7 @@ import yaml
 from hitl_vault.core.canonical import check_same_shape, parse_json_object
 from hitl_vault.core.model import Answer, Details, Request, Status
 from hitl_vault.document.inert import action_json
-from hitl_vault.document.outline import Fence, Line
+from hitl_vault.document.outline import Box, Fence, Line
 from hitl_vault.document.reading import Document
 from hitl_vault.document.words import clean, plain_word, read_status, shortened
 from hitl_vault.errors import InvalidRequest
@@ -41,13 +42,15 @@ class Untouched:
 class Answered:
     """One clear answer. `reviewer` and `reason` are "" where nothing was typed.
 
-    `details` are the changed ones for `Answer.EDIT`, else None.
+    `details` are the changed ones for `Answer.EDIT`, else None. `by_line` is true where it stands
+    in lines that are the reviewer's own, and stays there.
     """
 
     answer: Answer
     reviewer: str
     reason: str
     details: Details | None = None
+    by_line: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +62,17 @@ class Unclear:
 
 Reading: TypeAlias = Untouched | Answered | Unclear
 
-_MOVED = {Folder.APPROVED: Answer.APPROVE, Folder.REJECTED: Answer.REJECT}
-_SAYS = {Answer.APPROVE: "approve", Answer.REJECT: "reject", Answer.EDIT: "approve with changes"}
+SEVERAL_NAMES = (
+    "The property reviewer holds more than one name; this note takes one answer at a time, so "
+    "leave only your own name there."
+)
+MOVED = {Folder.APPROVED: Answer.APPROVE, Folder.REJECTED: Answer.REJECT}
+SAYS = {Answer.APPROVE: "approve", Answer.REJECT: "reject", Answer.EDIT: "approve with changes"}
 _WRITE = "tick one box, or write approved or rejected in the property status"
 
 
 def read_ballot(document: Document, request: Request, folder: Folder) -> Reading:
-    """Return what the note answers to the request.
+    """Return what the note answers to the request, where it has one ballot for all.
 
     Args:
         document: The note, as `parse_document` read it.
@@ -76,27 +83,24 @@ def read_ballot(document: Document, request: Request, folder: Folder) -> Reading
         Pure. Answered only if every gesture agrees, the note names this request and its payload in
         force, and the JSON it shows is exactly the details in force.
     """
-    status = _status(document, request)
+    status = read_typed_status(document, request)
     if isinstance(status, Unclear):
         return status
     box = _box(document)
     if isinstance(box, Unclear):
         return box
     said, reason = status
-    answer = _agreed(said, box, _MOVED.get(folder), folder)
+    answer = _agreed(said, box, MOVED.get(folder), folder)
     if answer is None:
         return Untouched()
     if isinstance(answer, Unclear):
         return answer
-    mismatch = _mismatch(document, request)
+    mismatch = mismatch_of(document, request)
     if mismatch:
         return Unclear(sentence=mismatch)
-    if _is_list_of_names(document):
-        return Unclear(
-            sentence="The property reviewer holds more than one name; this note takes one answer "
-            "at a time, so leave only your own name there."
-        )
-    details = _changed_details(document, request, answer)
+    if holds_several_names(document):
+        return Unclear(sentence=SEVERAL_NAMES)
+    details = changed_details(document, request, answer)
     if isinstance(details, Unclear):
         return details
     return Answered(
@@ -107,7 +111,8 @@ def read_ballot(document: Document, request: Request, folder: Folder) -> Reading
     )
 
 
-def _status(document: Document, request: Request) -> tuple[Answer | None, str] | Unclear:
+def read_typed_status(document: Document, request: Request) -> tuple[Answer | None, str] | Unclear:
+    """Return the answer in the property `status`, None for a waiting word, and its reason."""
     typed = document.status_text
     if typed is None:
         shown = shortened(document.typed("status"))
@@ -130,41 +135,63 @@ def _status(document: Document, request: Request) -> tuple[Answer | None, str] |
 
 def _box(document: Document) -> Answer | Unclear | None:
     found = document.outline
-    if found.coded - {box.answer for box in found.boxes}:
+    boxes = [box for box in found.boxes if not box.whose]
+    read = read_boxes(document, boxes, {answer for answer, whose in found.coded if not whose})
+    strangers = [box.line for box in found.boxes if box.whose and box.ticked and box.in_ballot]
+    if not isinstance(read, Unclear) and (found.stray_ticks or strangers):
+        line = (*found.stray_ticks, *strangers)[0]
+        return Unclear(sentence=f"{_not_ours(document, line)}; {_WRITE}.")
+    return read
+
+
+def _not_ours(document: Document, line: Line) -> str:
+    return (
+        f"The ticked box “{quoted_line(document, line)}” is not one of mine (the mark at its end "
+        "is missing or it was added)"
+    )
+
+
+def read_boxes(
+    document: Document, boxes: Sequence[Box], coded: set[Answer], *, says: str = "the property"
+) -> Answer | Unclear | None:
+    """Return the answer whose box alone is ticked, None where none is.
+
+    Args:
+        boxes: All boxes of the ballot, or of one person.
+        coded: The answers that have a box in a code block.
+        says: Where a remark of the person goes.
+    """
+    if coded - {box.answer for box in boxes}:
         return Unclear(
             sentence="The boxes stand inside a code block, so I do not read them; delete the line "
             "of three backticks or tildes above them that opens it."
         )
-    for box in found.boxes:
+    for box in boxes:
         if box.ticked is None:
             return Unclear(
-                sentence=f"The box “{_quoted(document, box.line)}” was changed or has words behind "
-                "its mark, so I cannot read it; make it as it was, with an x between the brackets "
-                "to tick it, or write approved or rejected in the property status. What you want "
-                "to say goes in the property reason."
+                sentence=f"The box “{quoted_line(document, box.line)}” was changed or has words "
+                "behind its mark, so I cannot read it; make it as it was, with an x between the "
+                "brackets to tick it, or write approved or rejected in the property status. What "
+                f"you want to say goes in {says} reason."
             )
-    ticked = [box for box in found.boxes if box.ticked]
+    ticked = [box for box in boxes if box.ticked]
     for box in ticked:
         if not box.in_ballot:
             return Unclear(
-                sentence=f"The ticked box “{_quoted(document, box.line)}” does not stand under "
+                sentence=f"The ticked box “{quoted_line(document, box.line)}” does not stand under "
                 f"the heading Decide; {_WRITE}."
             )
-        if sum(1 for other in found.boxes if other.answer is box.answer) > 1:
+        if sum(1 for other in boxes if other.answer is box.answer) > 1:
             return Unclear(
-                sentence=f"The box “{_SAYS[box.answer]}” stands more than once; leave it once."
+                sentence=f"The box “{SAYS[box.answer]}” stands more than once; leave it once."
             )
     if len(ticked) > 1:
         return Unclear(sentence="More than one box is ticked; leave the tick in one box only.")
-    if found.stray_ticks:
-        return Unclear(
-            sentence=f"The ticked box “{_quoted(document, found.stray_ticks[0])}” is not one of "
-            f"mine (the mark at its end is missing or it was added); {_WRITE}."
-        )
     return ticked[0].answer if ticked else None
 
 
-def _quoted(document: Document, line: Line) -> str:
+def quoted_line(document: Document, line: Line) -> str:
+    """Return a line as it is repeated to a person."""
     # not its number: the sentence itself moves the line down by one
     return shortened(document.text[line.start : line.stop].strip(), limit=60)
 
@@ -180,15 +207,16 @@ def _agreed(
     if len(kinds) == 1:
         return box if box is Answer.EDIT else given[0]
     parts = [
-        f"the property status says {_SAYS[status]}" if status else "",
-        f"the ticked box says {_SAYS[box]}" if box else "",
+        f"the property status says {SAYS[status]}" if status else "",
+        f"the ticked box says {SAYS[box]}" if box else "",
         f"the note lies in the folder for {folder} requests" if moved else "",
     ]
     listed = " and ".join(part for part in parts if part)
     return Unclear(sentence=f"{listed[0].upper()}{listed[1:]}; make them say the same.")
 
 
-def _mismatch(document: Document, request: Request) -> str:
+def mismatch_of(document: Document, request: Request) -> str:
+    """Return why the note does not show what would run, "" if it does."""
     if document.id != request.id:
         return (
             f"This note is about {document.id}, not about {request.id}; what it shows is not what "
@@ -226,7 +254,8 @@ def same_details(one: Details, two: Details) -> bool:
     return rfc8785.dumps(one) == rfc8785.dumps(two)
 
 
-def _is_list_of_names(document: Document) -> bool:
+def holds_several_names(document: Document) -> bool:
+    """Return True if the property `reviewer` is a list of names, or worse."""
     entry = document.entries.get("reviewer")
     node = entry.value if entry is not None else None
     return isinstance(node, yaml.CollectionNode) and (
@@ -234,9 +263,10 @@ def _is_list_of_names(document: Document) -> bool:
     )
 
 
-def _changed_details(
+def changed_details(
     document: Document, request: Request, answer: Answer
 ) -> Details | Unclear | None:
+    """Return the details of an approval with changes, None for any other answer."""
     fence = document.changes_fence
     if answer is Answer.APPROVE:
         if fence is None or shows(document, fence, request.details):

@@ -31,12 +31,14 @@ _FENCE = re.compile(r" {0,3}(?P<ticks>`{3,}|~{3,})[ \t]*(?P<language>[^`]*)$")
 _HEADING = re.compile(r" {0,3}(?P<level>#{1,6})(?:[ \t]+(?P<title>.*))?$")
 _END = re.compile(r"%% hitl:end (?P<id>\S+) %%[ \t]*$")
 _FEEDBACK = re.compile(r"> \[!warning\] .* %% hitl:feedback %%[ \t]*$")
-_ANCHORED = re.compile(r"(?:^|\s)\^(?P<answer>approve|reject|edit)[ \t]*$")
-_BOX = re.compile(r" {0,3}[-*+] \[(?P<mark>[ xX])\] +(?P<label>\S.*?)[ \t]+\^[a-z]+[ \t]*$")
+_ANCHOR = r"\^(?P<answer>approve|reject|edit)(?:-(?P<whose>[a-z0-9-]+))?"
+_ANCHORED = re.compile(rf"(?:^|\s){_ANCHOR}[ \t]*$")
+_BOX = re.compile(r" {0,3}[-*+] \[(?P<mark>[ xX])\] +(?P<label>\S.*?)[ \t]+\^[a-z0-9-]+[ \t]*$")
+_REASON = re.compile(r" {0,3}(?:[-*+] )?Reason \((?P<whose>[a-z0-9-]+)\):(?P<text>.*)$")
 _ITEM = r"\s*(?:>\s*)*(?:[-*+]|\d+[.)])\s+"
 _TICKED = re.compile(_ITEM + r"\[[^\]\s]\]")
 # a box with words behind its mark: the mark no longer ends the line
-_FOLLOWED = re.compile(_ITEM + r"\[[^\]]?\].*\s\^(?P<answer>approve|reject|edit)\b")
+_FOLLOWED = re.compile(_ITEM + rf"\[[^\]]?\].*\s{_ANCHOR}(?![\w-])")
 MIXED = (
     "a merge left two versions in it (the lines that begin with <<<<<<< and >>>>>>>); keep one "
     "version, and delete those lines"
@@ -84,14 +86,27 @@ class Fence:
 class Box:
     """A line that ends with one of our anchors.
 
-    `ticked` is None for a line that is not as we wrote it: another label or mark. `mark` is the
-    position of the character between the brackets, -1 where there is none.
+    `whose` is the mark of the person it belongs to, "" for a box of all. `ticked` is None for a
+    line that is not as we wrote it: another label or mark. `mark` is the position of the character
+    between the brackets, -1 where there is none. `part` is the title it stands under in its
+    section.
     """
 
     answer: Answer
+    whose: str
+    part: str
     ticked: bool | None
     in_ballot: bool
     mark: int
+    line: Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """A line for one person's reason under `## Decide`; what is typed begins at `start`."""
+
+    whose: str
+    start: int
     line: Line
 
 
@@ -99,7 +114,7 @@ class Box:
 class Outline:
     """What was found, in the order of the note.
 
-    `coded` are the answers whose box, as we wrote it, stands in a code block.
+    `coded` are the boxes, by answer and whose, that stand in a code block as we wrote them.
     """
 
     sections: list[Section] = field(default_factory=list)
@@ -107,13 +122,21 @@ class Outline:
     boxes: list[Box] = field(default_factory=list)
     stray_ticks: list[Line] = field(default_factory=list)
     feedback: list[Line] = field(default_factory=list)
-    coded: set[Answer] = field(default_factory=set)
+    reasons: list[Reason] = field(default_factory=list)
+    coded: set[tuple[Answer, str]] = field(default_factory=set)
     marker: Line | None = None
     marker_id: str = ""
 
     def section(self, title: str, level: int = SECTION) -> Section | None:
         """Return the first section with this title."""
         return next((s for s in self.sections if s.title == title and s.level == level), None)
+
+    def part_of(self, line: Line) -> str:
+        """Return the title of level 3 that a line stands under, "" for none."""
+        for part in self.sections:
+            if part.level == SUBSECTION and part.heading.start < line.start < part.end:
+                return part.title
+        return ""
 
 
 class _Scan:
@@ -168,8 +191,12 @@ class _Scan:
             raise DocumentError(MIXED, line=line.number)
         elif "%% hitl:" in text and self._own_line(line, text):
             return
-        known = "^" in text and self._anchored(line, text)
-        if not known and "[" in text and self._section == DECIDE and _TICKED.match(text):
+        if (
+            not self._is_ballot(line, text)
+            and "[" in text
+            and self._section == DECIDE
+            and _TICKED.match(text)
+        ):
             self.outline.stray_ticks.append(line)
         if "%%" in text or "--" in text:
             self._comments(text)
@@ -231,7 +258,15 @@ class _Scan:
     def _coded(self, text: str) -> None:
         anchor, box = _ANCHORED.search(text), _BOX.match(text)
         if anchor is not None and box is not None and _is_ours(box, Answer(anchor["answer"])):
-            self.outline.coded.add(Answer(anchor["answer"]))
+            self.outline.coded.add((Answer(anchor["answer"]), anchor["whose"] or ""))
+
+    def _is_ballot(self, line: Line, text: str) -> bool:
+        if "Reason (" in text and self._section == DECIDE and not self._comment:
+            match = _REASON.match(text)
+            if match is not None:
+                start = line.start + match.start("text")
+                self.outline.reasons.append(Reason(whose=match["whose"], start=start, line=line))
+        return "^" in text and self._anchored(line, text)
 
     def _anchored(self, line: Line, text: str) -> bool:
         anchor = _ANCHORED.search(text)
@@ -239,7 +274,7 @@ class _Scan:
             anchor = _FOLLOWED.match(text)
         if anchor is None:
             return False
-        answer = Answer(anchor.group("answer"))
+        answer, whose = Answer(anchor.group("answer")), anchor.group("whose") or ""
         box = _BOX.match(text)
         ticked: bool | None = None
         if box is not None and _is_ours(box, answer):
@@ -247,8 +282,12 @@ class _Scan:
         self.outline.boxes.append(
             Box(
                 answer=answer,
+                whose=whose,
+                part=self._part,
                 ticked=ticked,
-                in_ballot=self._section == DECIDE and not self._part and not self._comment,
+                in_ballot=self._section == DECIDE
+                and (self._part != CHANGES if whose else not self._part)
+                and not self._comment,
                 mark=line.start + box.start("mark") if box is not None else -1,
                 line=line,
             )

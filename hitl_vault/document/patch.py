@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Answer, Request, Status
-from hitl_vault.core.voting import UNNAMED
+from hitl_vault.core.voting import UNNAMED, person
 from hitl_vault.document import render, wording
-from hitl_vault.document.ballot import Answered, Folder, read_ballot
+from hitl_vault.document.ballot import Answered, Folder, Reading, read_ballot
 from hitl_vault.document.feedback import with_feedback
 from hitl_vault.document.frontmatter import quoted, text_of
 from hitl_vault.document.outline import AUDIT, RESULT, Section
+from hitl_vault.document.own_ballot import has_own_lines, read_properties
+from hitl_vault.document.own_restate import restate_people
 from hitl_vault.document.reading import Document, parse_document
 from hitl_vault.document.render import Renderer
 from hitl_vault.document.restate import restate_action, restate_lines
 from hitl_vault.document.splices import BLANK, Splices
+from hitl_vault.document.voters import NOBODY, Voters
 from hitl_vault.errors import DocumentError
 
 __all__ = ["updated", "with_feedback"]
@@ -33,7 +37,11 @@ _OUTCOME = re.compile(r"^Outcome: [^\r\n]*", re.MULTILINE)
 
 
 def updated(
-    data: bytes, request: Request, history: Sequence[Recorded], renderer: Renderer
+    data: bytes,
+    request: Request,
+    history: Sequence[Recorded],
+    renderer: Renderer,
+    voters: Voters = NOBODY,
 ) -> bytes:
     """Return the note brought up to the request's state.
 
@@ -42,6 +50,7 @@ def updated(
         request: The request as it stands.
         history: Its events in order.
         renderer: Says how the request would be shown afresh.
+        voters: Who may answer: those who have no lines yet get them, in a note of own lines.
 
     Raises:
         DocumentError: The note cannot be read or replaced in place, or is about another request.
@@ -56,7 +65,7 @@ def updated(
         raise DocumentError(f"the note is about {before.id}, not about {request.id}")
     document = before
     for _ in range(_ROUNDS):
-        text = _spliced(document, request, history, renderer)
+        text = _spliced(document, request, history, renderer, voters)
         if text == document.text:
             _check(before, document, request)
             return document.encode(text)
@@ -65,42 +74,59 @@ def updated(
 
 
 def _spliced(
-    document: Document, request: Request, history: Sequence[Recorded], renderer: Renderer
+    document: Document,
+    request: Request,
+    history: Sequence[Recorded],
+    renderer: Renderer,
+    voters: Voters,
 ) -> str:
     splices = Splices(document)
-    decided = request.status is not Status.PENDING
-    blank = not decided and _is_answered_for(document, request)
+    decided, changed = request.status is not Status.PENDING, _is_changed(document, request)
+    own = has_own_lines(document, {voter.mark for voter in voters.people})
+    blank = not decided and (changed or _is_counted(document, request, own=own))
     if decided:
         _close_ballot(splices, request)
     elif blank:
-        _reset_ballot(splices, request)
+        _reset_properties(splices, request)
+        if changed or not own:
+            _reset_boxes(splices)
     if request.edited is not None:
-        restate_action(splices, request, blank=blank)
+        restate_action(splices, request, blank=blank and (changed or not own))
     if request.edited is not None or request.escalated:
-        fresh = parse_document(renderer.render(request, history).encode())
+        # as a note of its own form would be, whatever form a new one would have
+        shown = replace(voters, own_lines=own)
+        fresh = parse_document(renderer.render(request, history, shown).encode())
         restate_lines(splices, request, fresh)
+    if own:
+        restate_people(splices, request, voters, blank=blank and changed)
     _add_result(splices, request)
     _add_audit(splices, history)
     return splices.text()
 
 
-def _is_answered_for(document: Document, request: Request) -> bool:
-    """True if what the ballot says is done with, and the next answer may be given in it.
+def _is_changed(document: Document, request: Request) -> bool:
+    """True if the note still shows the details as they were before a reviewer changed them."""
+    return request.edited is not None and document.payload_sha256 != request.payload_in_force
 
-    Either the details were changed since, or the ledger holds this very vote and asks for more.
+
+def _is_counted(document: Document, request: Request, *, own: bool) -> bool:
+    """True if the ledger holds the very answer that stands here, and asks for more.
+
+    Of a note with own lines, the properties: what stands in a person's own lines stays there.
     """
-    if request.edited is not None and document.payload_sha256 != request.payload_in_force:
-        return True
     if not request.votes:
         return False
-    reading = read_ballot(document, request, Folder.OTHER)
-    if not isinstance(reading, Answered):
+    if own:
+        read: Reading | None = read_properties(document, request)
+    else:
+        read = read_ballot(document, request, Folder.OTHER)
+    if not isinstance(read, Answered):
         return False
-    name = (reading.reviewer or UNNAMED).casefold()
+    name = person(read.reviewer or UNNAMED)
     return any(
-        vote.reviewer.casefold() == name
+        person(vote.reviewer) == name
         and vote.payload_sha256 == request.payload_in_force
-        and (vote.answer is Answer.REJECT) == (reading.answer is Answer.REJECT)
+        and (vote.answer is Answer.REJECT) == (read.answer is Answer.REJECT)
         for vote in request.votes
     )
 
@@ -126,15 +152,20 @@ def _is_former_reason(document: Document, request: Request) -> bool:
     return stands in former and stands != quoted(render.reason(request), names=True)
 
 
-def _reset_ballot(splices: Splices, request: Request) -> None:
+def _reset_properties(splices: Splices, request: Request) -> None:
     _set_status(splices, request)
     entries = splices.document.entries
     for key in ("reviewer", "reason"):
         if key in entries and text_of(entries[key]) != "":
             splices.set_property(key, '""')
+
+
+def _reset_boxes(splices: Splices) -> None:
     for box in splices.document.outline.boxes:
-        if box.mark >= 0:
+        if box.mark >= 0 and (box.in_ballot or not box.whose):
             splices.replace(box.mark, box.mark + 1, " ")
+    for reason in splices.document.outline.reasons:
+        splices.replace(reason.start, reason.line.stop, "")
 
 
 def _set_status(splices: Splices, request: Request) -> None:

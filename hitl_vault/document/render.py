@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Answer, Request, Status
 from hitl_vault.core.voting import UNNAMED
-from hitl_vault.document import wording
-from hitl_vault.document.ballot import Folder, Untouched, read_ballot, shows
+from hitl_vault.document import own_lines, wording
+from hitl_vault.document.ballot import Folder, shows
 from hitl_vault.document.frontmatter import KEYS, quoted, word_or_quoted
 from hitl_vault.document.inert import action_json, fence, inert, one_line
 from hitl_vault.document.outline import CHANGES, RESULT
+from hitl_vault.document.own_ballot import read_answers
 from hitl_vault.document.reading import (
     MAX_REASON,
     MAX_REVIEWER,
     Document,
     parse_document,
 )
+from hitl_vault.document.voters import NOBODY, Voters
 from hitl_vault.document.words import clean
 from hitl_vault.errors import DocumentError
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "document.md.j2"
 
-BUILT_IN_SHA256 = "0a557ba176bee74178653ef373bc99c6b20a11ca5445e657fab894876198076c"
+BUILT_IN_SHA256 = "a8a8bff4fbbf46765d39a2e55c86b27342c1ca1b72ac8f4b232a2cfa915a4841"
 """The digest of our own template. A test renders it in every shape, so it is not read back each
 time, which would take three times as long as rendering; any other template is."""
 
@@ -64,12 +66,15 @@ class Renderer:
         self._trusted = digest == BUILT_IN_SHA256
         self._fill = _compiled(templates)
 
-    def render(self, request: Request, history: Sequence[Recorded] = ()) -> str:
+    def render(
+        self, request: Request, history: Sequence[Recorded] = (), voters: Voters = NOBODY
+    ) -> str:
         """Return the whole note, with line feeds, ending in the end marker's line.
 
         Args:
             request: The request as it stands.
             history: Its events in order, for the audit lines.
+            voters: Who may answer, for lines of their own.
 
         Raises:
             DocumentError: A custom template does not make a document; `path` names the template.
@@ -77,13 +82,15 @@ class Renderer:
         Guarantees:
             Deterministic: same arguments, same text. For a pending request the note is Untouched.
         """
-        text = self._fill(context(request, history))
+        text = self._fill(context(request, history, voters))
         if not self._trusted:
-            _check(text, request)
+            _check(text, request, voters)
         return text
 
 
-def context(request: Request, history: Sequence[Recorded]) -> dict[str, str | list[str]]:
+def context(
+    request: Request, history: Sequence[Recorded], voters: Voters = NOBODY
+) -> dict[str, str | list[str]]:
     """Return what a template may place: inert texts and lists of inert lines, by name."""
     return {
         "front_matter": front_matter(request),
@@ -91,8 +98,10 @@ def context(request: Request, history: Sequence[Recorded]) -> dict[str, str | li
         "summary": wording.summary(request),
         "action": action_block(request),
         "why": wording.why(request),
-        "boxes": wording.boxes(request),
-        "how": wording.how(request),
+        "boxes": own_lines.ballot(request, voters.people)
+        if voters.own_lines
+        else wording.boxes(request),
+        "how": "" if voters.own_lines else wording.how(request),
         "changes": changes_section(request),
         "says": _quote(inert(request.action.description)) or "> (nothing)",
         "result": result_section(request),
@@ -263,27 +272,29 @@ def _refuse(error: Exception, templates: Mapping[str, str]) -> NoReturn:
     raise DocumentError(f"the template cannot be used: {error}", path=name, line=line) from error
 
 
-def _check(text: str, request: Request) -> None:
+def _check(text: str, request: Request, voters: Voters) -> None:
     problem = ""
     try:
         document = parse_document(text.encode())
-        problem = _problem(document, request)
+        problem = _problem(document, request, voters)
     except (DocumentError, UnicodeEncodeError) as error:
         problem = str(error)
     if problem:
         raise DocumentError(f"the template does not make a document: {problem}", path=TEMPLATE)
 
 
-def _problem(document: Document, request: Request) -> str:
+def _problem(document: Document, request: Request, voters: Voters) -> str:
     found = document.outline
     allowed = [answer for answer in wording.BOXES if answer in request.requirement.answers]
+    marks = [voter.mark for voter in voters.people] if voters.own_lines else [""]
     if not document.text.startswith(f"{front_matter(request)}\n"):
         return "it must begin with front_matter, unchanged"
     if document.id != request.id or found.marker is None:
         return "it must end with end_marker"
     if document.text[found.marker.end :].strip():
         return "end_marker must be its last line"
-    if [box.answer for box in found.boxes] != allowed or any(
+    wanted = [(answer, mark) for mark in marks for answer in allowed]
+    if [(box.answer, box.whose) for box in found.boxes] != wanted or any(
         box.ticked is not False or not box.in_ballot for box in found.boxes
     ):
         return "it must show the boxes, unticked, once, under `## Decide`"
@@ -293,8 +304,7 @@ def _problem(document: Document, request: Request) -> str:
         return "it must show changes under `## Decide`"
     if "<%" in document.text:
         return "it must not hold `<%`, which runs programs in some editors"
-    if request.status is Status.PENDING and not isinstance(
-        read_ballot(document, request, Folder.PENDING), Untouched
-    ):
+    reading = read_answers(document, request, Folder.PENDING, voters, {})
+    if request.status is Status.PENDING and (reading.answers or reading.sentences):
         return "it answers itself"
     return ""

@@ -83,7 +83,7 @@ def _drop_changes(splices: Splices) -> None:
 
 
 def _restate_boxes(splices: Splices, request: Request, *, blank: bool) -> None:
-    boxes = splices.document.outline.boxes
+    boxes = [box for box in splices.document.outline.boxes if not box.whose]
     allowed = request.requirement.answers
     for box in boxes:
         if box.answer not in allowed and (blank or box.ticked is False):

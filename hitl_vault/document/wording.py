@@ -107,10 +107,15 @@ def box(answer: Answer) -> str:
     return f"- [ ] {LABELS[answer]} ^{answer.value}"
 
 
+def needs_proof(need: Requirement) -> bool:
+    """Return True if a tick in a note is not enough to answer."""
+    return need.assurance is not Assurance.EDITED
+
+
 def how(request: Request) -> str:
     """Return the sentence that says how to answer."""
     need = request.requirement
-    if need.assurance is not Assurance.EDITED:
+    if needs_proof(need):
         kind = "an authenticated" if need.assurance is Assurance.AUTHENTICATED else "a signed"
         commands = [
             f"`hitl {verb} {request.id}`"

@@ -1,19 +1,27 @@
-"""Owns what follows from one reading of one note: a vote, a sentence in the note, or nothing.
+"""Owns what follows from one reading of one note: votes, a sentence in the note, or nothing.
 
 Never decides. What is unclear is answered in the note and the waiter keeps waiting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import assert_never
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from hitl_vault.core import commands as c
 from hitl_vault.core import voting
 from hitl_vault.core.model import Answer, Assurance, Request, Status
-from hitl_vault.document.ballot import Answered, Folder, Unclear, Untouched, read_ballot
+from hitl_vault.document.ballot import Answered, Folder
 from hitl_vault.document.feedback import takes_feedback
+from hitl_vault.document.own_ballot import (
+    NOTE,
+    Readings,
+    counted_from_note,
+    has_own_lines,
+    read_answers,
+)
 from hitl_vault.document.reading import Document, looks_torn, parse_document
+from hitl_vault.document.voters import Voters, mark_of
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.edits import propose
 from hitl_vault.engine.parts import Parts
@@ -25,6 +33,18 @@ from hitl_vault.ports import Kept, Loaded, Receipt
 
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
 _AGAIN_S = 0.2  # how soon a half-written note is read again
+_AT_MOST = 3  # sentences in one feedback line
+_SPARE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Note:
+    """A note as read: whether each person has lines of their own, and a feedback line stands."""
+
+    path: str
+    loaded: Loaded
+    own: bool
+    told: bool
 
 
 class Answers:
@@ -43,6 +63,7 @@ class Answers:
     ) -> None:
         self._parts, self._display, self._policies = parts, display, policies
         self._recording, self._report = recording, report
+        self._ticked: dict[str, frozenset[str]] = {}
 
     async def look(
         self,
@@ -71,18 +92,39 @@ class Answers:
         if request.status is not Status.PENDING:
             await self._late(request, path, folder, loaded, document, quiet)
             return None
-        ballot = read_ballot(document, request, folder)
-        if isinstance(ballot, Untouched):
+        voters = self._parts.voters(request)
+        read = await self._read(document, request, folder, voters)
+        emptied = self._emptied(request, read)
+        if not (read.answers or read.sentences or read.remarks or emptied):
+            self._ticked[request.id] = read.ticked
             self._display.seen(request.id, path, loaded.signature)
-        elif not quiet():
-            pass
-        elif isinstance(ballot, Unclear):
-            await self._display.tell(request, path, loaded, ballot.sentence)
-        elif isinstance(ballot, Answered):
-            await self._hand_in(request, path, loaded, ballot)
-        else:
-            assert_never(ballot)
+        elif quiet():
+            self._ticked[request.id] = read.ticked
+            said = [*read.sentences, *read.remarks, *map(_stays, emptied)]
+            own = has_own_lines(document, {voter.mark for voter in voters.people})
+            note = _Note(path=path, loaded=loaded, own=own, told=bool(document.outline.feedback))
+            await self._hand_in(request, note, read.answers, said, voters)
         return None
+
+    async def _read(
+        self, document: Document, request: Request, folder: Folder, voters: Voters
+    ) -> Readings:
+        counted: dict[str, Answer] = {}
+        if request.votes:
+            history = await self._parts.ledger.history(request.id)
+            counted = counted_from_note(request, history)
+        return read_answers(document, request, folder, voters, counted)
+
+    def _emptied(self, request: Request, read: Readings) -> list[str]:
+        """Return whose box was ticked and counted, and is empty now."""
+        waiting = self._display.waiting
+        if len(self._ticked) > 2 * len(waiting) + _SPARE:
+            self._ticked = {id: names for id, names in self._ticked.items() if id in waiting}
+        gone = self._ticked.get(request.id, frozenset()) - read.ticked
+        if read.sentences or read.answers:
+            return []
+        voted = {vote.reviewer for vote in request.votes if vote.channel == NOTE}
+        return sorted(gone & voted)
 
     async def _unreadable(
         self,
@@ -119,52 +161,87 @@ class Answers:
         return None
 
     async def _fresh(self, request: Request) -> bytes:
-        history = await self._parts.ledger.history(request.id)
-        return self._parts.renderer.render(request, history).encode()
+        return self._display.fresh(request, await self._parts.ledger.history(request.id))
 
-    async def _hand_in(self, request: Request, path: str, loaded: Loaded, ballot: Answered) -> None:
-        reviewer = ballot.reviewer or voting.UNNAMED
-        edit = None
-        if ballot.answer is Answer.EDIT:
+    async def _hand_in(
+        self,
+        request: Request,
+        note: _Note,
+        answers: Sequence[Answered],
+        said: list[str],
+        voters: Voters,
+    ) -> None:
+        """Hand in one answer after the other, and tell what there is to tell, in one write.
+
+        What decides the request or changes its details ends it: the rest is of another question.
+        """
+        if answers:
+            await self._recording.look(at_once=True)
+        now, counted = request, ""
+        for answered in answers:
             try:
-                edit = propose(
-                    request, ballot.details or {}, self._policies, self._parts.clock.now()
-                )
+                vote = self._vote(request, answered)
             except InvalidRequest as error:
-                sentence = f"Not decided: the changes cannot be accepted: {error}."
-                await self._display.tell(request, path, loaded, sentence)
+                said.append(f"Not decided: the changes cannot be accepted: {error}.")
+                continue
+            receipt = await self._parts.ledger.submit(vote)
+            if receipt.request is None:
                 return
-        await self._recording.look(at_once=True)
-        vote = c.Vote(
+            now = receipt.request
+            if _ends(receipt, vote):
+                await self._end(now, receipt, note)
+                return
+            if receipt.kept is Kept.ACCEPTED:
+                counted = _counted(now, vote, own=note.own)
+                said += [] if answered.by_line else [counted]
+            elif receipt.kept is Kept.REFUSED:
+                said.append(_refused(now, vote, receipt.message, note, voters))
+        if counted and note.told and not said:
+            said.append(counted)  # in the place of what was said before it was clear
+        if said:
+            await self._tell(now, note, said, afresh=note.own or bool(counted))
+        else:
+            self._leave(now, note)
+
+    async def _end(self, request: Request, receipt: Receipt, note: _Note) -> None:
+        if receipt.kept is Kept.CONFLICT:
+            await self._tell(request, note, [_too_late(request)], afresh=True)
+        else:
+            self._leave(request, note)
+
+    def _leave(self, request: Request, note: _Note) -> None:
+        self._display.seen(request.id, note.path, note.loaded.signature)
+        self._display.show_soon(request.id)
+
+    async def _tell(
+        self, request: Request, note: _Note, said: Sequence[str], *, afresh: bool
+    ) -> None:
+        more = f" And {len(said) - _AT_MOST} more." if len(said) > _AT_MOST else ""
+        sentence = " ".join(dict.fromkeys(said[:_AT_MOST])) + more
+        await self._display.tell(request, note.path, note.loaded, sentence, afresh=afresh)
+
+    def _vote(self, request: Request, answered: Answered) -> c.Vote:
+        """Return the vote that an answer in a note is: nothing here proves whose it is.
+
+        Raises:
+            InvalidRequest: The changed details cannot be accepted.
+        """
+        reviewer = answered.reviewer or voting.UNNAMED
+        edit = None
+        if answered.answer is Answer.EDIT:
+            now = self._parts.clock.now()
+            edit = propose(request, answered.details or {}, self._policies, now)
+        return c.Vote(
             id=request.id,
             reviewer=reviewer,
-            answer=ballot.answer,
+            answer=answered.answer,
             payload_sha256=request.payload_in_force,
-            reason=ballot.reason,
+            reason=answered.reason,
             assurance=Assurance.EDITED,
-            channel="note",
+            channel=NOTE,
             **self._parts.standing(reviewer),
             edit=edit,
         )
-        receipt = await self._parts.ledger.submit(vote)
-        await self._acknowledge(receipt, vote, path, loaded)
-
-    async def _acknowledge(self, receipt: Receipt, vote: c.Vote, path: str, loaded: Loaded) -> None:
-        request = receipt.request
-        if request is None:
-            return
-        match receipt.kept:
-            case Kept.ACCEPTED if request.status is Status.PENDING and vote.edit is None:
-                sentence = _counted(request, vote)
-                await self._display.tell(request, path, loaded, sentence, afresh=True)
-            case Kept.REFUSED:
-                sentence = f"Not decided: {receipt.message}."
-                await self._display.tell(request, path, loaded, sentence)
-            case Kept.CONFLICT:
-                await self._display.tell(request, path, loaded, _too_late(request), afresh=True)
-            case _:
-                self._display.seen(request.id, path, loaded.signature)
-                self._display.show_soon(request.id)
 
     async def _late(
         self,
@@ -176,9 +253,10 @@ class Answers:
         quiet: Callable[[], bool],
     ) -> None:
         """Answer a note that says something else than what was decided; the decision stands."""
-        ballot = read_ballot(document, request, folder)
-        contradicts = isinstance(ballot, Unclear) or (
-            isinstance(ballot, Answered) and not _as_decided(ballot, request)
+        self._ticked.pop(request.id, None)
+        read = await self._read(document, request, folder, self._parts.voters_to_show(request))
+        contradicts = bool(read.sentences) or any(
+            not _as_decided(answered, request) for answered in read.answers
         )
         if not contradicts:
             self._display.seen(request.id, path, loaded.signature)
@@ -197,14 +275,46 @@ def _too_late(request: Request) -> str:
     return f"Too late: this note no longer decides anything. {standing(request)}"
 
 
-def _counted(request: Request, vote: c.Vote) -> str:
+def _ends(receipt: Receipt, vote: c.Vote) -> bool:
+    """True if the question the note asks is no longer open: decided, or its details changed."""
+    if receipt.kept is Kept.ACCEPTED:
+        pending = receipt.request is not None and receipt.request.status is Status.PENDING
+        return vote.edit is not None or not pending
+    return receipt.kept in {Kept.CONFLICT, Kept.STALE}
+
+
+def _counted(request: Request, vote: c.Vote, *, own: bool) -> str:
     tally = voting.tally(request)
     said = "a rejection" if vote.answer is Answer.REJECT else "an approval"
     stages = len(request.requirement.stages)
     stage = f" in stage {tally.stage + 1} of {stages}" if stages > 1 else ""
-    cast = next((known for known in request.votes if known.reviewer == vote.reviewer), None)
-    by = f"{vote.reviewer} for {cast.on_behalf_of}" if cast and cast.on_behalf_of else vote.reviewer
+    following = (
+        "The next person answers under their own name."
+        if own
+        else "The next person puts their own name in `reviewer` and answers in the same way."
+    )
     return (
-        f"Counted: {said} by {by}. {tally.approvals} of {tally.needed} approvals so far"
-        f"{stage}. The next person puts their own name in `reviewer` and answers in the same way."
+        f"Counted: {said} by {vote.reviewer}. {tally.approvals} of {tally.needed} approvals so far"
+        f"{stage}. {following}"
+    )
+
+
+def _refused(request: Request, vote: c.Vote, message: str, note: _Note, voters: Voters) -> str:
+    if not note.own:
+        return f"Not decided: {message}."
+    mark, open_stage = mark_of(vote.reviewer), voting.tally(request).stage
+    stages = next((each.stages for each in voters.people if each.mark == mark), ())
+    if vote.answer is not Answer.REJECT and stages and stages[0] > open_stage:
+        return (
+            f"{vote.reviewer}'s tick waits: stage {open_stage + 1} of "
+            f"{len(request.requirement.stages)} comes first, and it counts in stage "
+            f"{stages[0] + 1} if it still stands there then."
+        )
+    return f"Not counted for {vote.reviewer}: {message}."
+
+
+def _stays(name: str) -> str:
+    return (
+        f"{name}: your answer was counted and stays counted, though your box is empty now; to "
+        "change it, tick your other box."
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypedDict
 
+from hitl_vault.core.model import Request
 from hitl_vault.core.people import People
 from hitl_vault.document.render import Renderer
+from hitl_vault.document.voters import NOBODY, Voters, voters_of
 from hitl_vault.engine.alerts import Thresholds
 from hitl_vault.errors import ConfigError
 from hitl_vault.ports import (
@@ -26,6 +29,8 @@ _UNREADABLE = (
     "`hitl doctor` says what is wrong with it"
 )
 _UNKNOWN = "this name is not, or no longer, on record as a reviewer"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,3 +107,19 @@ class Parts:
             return self.people().unheld(names)
         except ConfigError:  # who holds what is not known; `standing` lets nobody answer
             return ()
+
+    def voters(self, request: Request) -> Voters:
+        """Return who may answer a request now, for their own lines in its note.
+
+        Raises:
+            ConfigError: The record of people cannot be read.
+        """
+        return voters_of(request, self.people(), self.clock.now())
+
+    def voters_to_show(self, request: Request) -> Voters:
+        """Return them for writing a note, which never fails for the record of people."""
+        try:
+            return self.voters(request)
+        except ConfigError as error:
+            _log.error("notes are written without lines for each person: %s", error)
+            return NOBODY

@@ -42,6 +42,7 @@ class Showing(Memory):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.vault, parts.ledger)
         self._renderer, self._clock, self._options = parts.renderer, parts.clock, parts.options
+        self._voters = parts.voters_to_show
         self._stale: dict[str, float] = {}
         self._failures: dict[str, str] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -118,7 +119,11 @@ class Showing(Memory):
             await self._update(request, known)
 
     async def _render(self, request: Request) -> bytes:
-        return self._renderer.render(request, await self._history(request)).encode()
+        return self.fresh(request, await self._history(request))
+
+    def fresh(self, request: Request, history: Sequence[Recorded]) -> bytes:
+        """Return the note as it would be written new."""
+        return self._renderer.render(request, history, self._voters(request)).encode()
 
     async def _history(self, request: Request) -> Sequence[Recorded]:
         heard = self._ledger.heard(request.id)
@@ -178,7 +183,10 @@ class Showing(Memory):
 
     async def _update(self, request: Request, known: Shown) -> None:
         if request.status is Status.PENDING and await self._is_answerable(request, known):
-            self.remember(replace(known, rev=request.rev))  # between asking and deciding: no write
+            # between asking and deciding: no write; a tick may have waited for its stage, though
+            waits = len(request.requirement.stages) > 1 and not known.pristine
+            signature = None if waits else known.signature
+            self.remember(replace(known, rev=request.rev, signature=signature))
             return
         if known.pristine and known.signature is not None:
             new = await self._render(request)
@@ -218,9 +226,10 @@ class Showing(Memory):
     async def _patched(self, request: Request, loaded: Loaded) -> bytes:
         history = await self._history(request)
         try:
-            return updated(loaded.data, request, history, self._renderer)
+            voters = self._voters(request)
+            return updated(loaded.data, request, history, self._renderer, voters)
         except DocumentError as error:
-            fresh = self._renderer.render(request, history).encode()
+            fresh = self.fresh(request, history)
             if looks_torn(loaded.data, fresh) and not holds_words(loaded.data, fresh):
                 return fresh
             sentence = f"This note can no longer be read ({error.problem}). {standing(request)}"

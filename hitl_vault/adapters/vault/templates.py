@@ -12,6 +12,7 @@ from pathlib import Path
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
 from hitl_vault.document.render import Renderer
+from hitl_vault.document.voters import NOBODY, Voters
 from hitl_vault.errors import DocumentError
 
 _log = logging.getLogger(__name__)
@@ -65,14 +66,16 @@ class VaultRenderer(Renderer):
         except DocumentError as error:
             self._complain(error)
 
-    def render(self, request: Request, history: Sequence[Recorded] = ()) -> str:
+    def render(
+        self, request: Request, history: Sequence[Recorded] = (), voters: Voters = NOBODY
+    ) -> str:
         """Return the whole note, as `Renderer` does; never fails for a template."""
         if self._own is not None:
             try:
-                return self._own.render(request, history)
+                return self._own.render(request, history, voters)
             except DocumentError as error:
                 self._complain(error)
-        return super().render(request, history)
+        return super().render(request, history, voters)
 
     def _complain(self, error: DocumentError) -> None:
         file = self._folder / error.path

@@ -62,7 +62,7 @@ def test_the_vaults_own_template_wins(workspace):
 BROKEN = {
     "syntax": (SOURCE.replace("{{ how }}", "{{ how"), r"document\.md\.j2:\d+: "),
     "block": (SOURCE + "{% if %}", r"document\.md\.j2:\d+: "),
-    "variable": (SOURCE.replace("{{ how }}", "{{ hwo }}"), r"document\.md\.j2:24: .*'hwo'"),
+    "variable": (SOURCE.replace("{{ how }}", "{{ hwo }}"), r"document\.md\.j2:25: .*'hwo'"),
     "included": ("{% include 'part.j2' %}", r"part\.j2:2: .*'nothing'"),
     "missing": ("{% include 'absent.j2' %}", r"document\.md\.j2.*absent\.j2"),
     "marker": (SOURCE.replace("{{ end_marker }}", ""), r"document\.md\.j2: .*end"),

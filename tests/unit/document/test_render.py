@@ -110,7 +110,7 @@ BROKEN = {
     "text after the end": SOURCE + "bye\n",
     "marker twice": SOURCE + "{{ end_marker }}\n",
     "ticked": SOURCE.replace(
-        "{{ line }}\n{% endfor %}\n\n{{ how }}", "- [x] Approve ^approve\n{% endfor %}\n\n{{ how }}"
+        "{{ line }}\n{% endfor %}\n\n{% if how", "- [x] Approve ^approve\n{% endfor %}\n\n{% if how"
     ),
     "a box too many": SOURCE.replace("{{ how }}", "- [x] Approve"),
     "no boxes": SOURCE.replace("for line in boxes", "for line in []"),
