@@ -8,7 +8,7 @@ from pathlib import Path
 
 from document_samples import CHECKED, NOW, RENDERER, Case, ask
 
-from hitl_vault.core.model import Answer, Stage
+from hitl_vault.core.model import Answer, Details, Stage
 from hitl_vault.core.people import Away, People, Reviewer
 from hitl_vault.core.voting import person
 from hitl_vault.document.ballot import Folder
@@ -66,6 +66,11 @@ class Desk:
         found = self.people.find(reviewer)
         more = {"channel": "note", "roles": found.roles if found else frozenset()} | more
         return replace(self, case=self.case.vote(answer, reviewer, **more))
+
+    def edit(self, details: Details, reviewer: str = "bob", **more) -> Desk:
+        found = self.people.find(reviewer)
+        more = {"channel": "note", "roles": found.roles if found else frozenset()} | more
+        return replace(self, case=self.case.edit(details, reviewer=reviewer, **more))
 
     def patch(self, note: str | bytes) -> str:
         data = note.encode() if isinstance(note, str) else note
