@@ -131,25 +131,34 @@ def _id_cell(opened: Opened, id: str) -> Cell:
 def show(id: IdArgument, vault: VaultOption = None, json: JsonOption = False) -> None:
     """Show one request and its history.
 
-    What would run, why it is asked, who has answered, how it ended, and each event with its hash.
+    What would run, why it is asked, who has answered and who still may, how it ended, and each
+    event with its hash.
     """
+    from datetime import UTC, datetime
+
     from hitl_vault.cli.opening import reading
     from hitl_vault.cli.records import as_json, event_record, request_record
+    from hitl_vault.cli.tallying import load_people, tally_fields, tally_record
 
     with reading(vault) as opened:
         request = opened.one(id)
         history = opened.ledger.history(request.id)
         note = opened.note(request.id)
+        people, now = load_people(opened.root), datetime.now(UTC)
         if not json:
-            _print_request(request, history, "" if note is None else str(note))
+            tally = tally_fields(request, people, now)
+            _print_request(request, history, "" if note is None else str(note), tally)
             return
         record = request_record(request)
+        record["tally"] = tally_record(request, people, now)
         record["note"] = None if note is None else str(note)
         record["history"] = [event_record(recorded) for recorded in history]
         print(as_json(record))
 
 
-def _print_request(request: Request, history: list[Recorded], note: str) -> None:
+def _print_request(
+    request: Request, history: list[Recorded], note: str, tally: list[tuple[str, Cell]]
+) -> None:
     from datetime import UTC, datetime
 
     from hitl_vault.cli.printing import Cell, heading, print_fields, print_lines, safe, status_cell
@@ -161,7 +170,7 @@ def _print_request(request: Request, history: list[Recorded], note: str) -> None
     print_lines([Cell(request.id, "dim"), Cell(headline(request), "bold")])
     print()
     fields = [("status", Cell(decision_line(request, status), status_cell(status).style))]
-    fields += asked_fields(request, now)
+    fields += [*asked_fields(request, now), *tally]
     fields += [("vote", Cell(vote_line(vote))) for vote in request.votes]
     fields += [
         ("remark", Cell(f"{safe(comment.author)}: {safe(comment.text)}"))

@@ -147,7 +147,7 @@ class _Review:
 
     async def _one(self, request: Request, place: str) -> bool:
         """Show a request and act on keys; False to stop."""
-        _show(request, place)
+        _show(request, place, self._hitl.root)
         question = _question(request)
         while True:
             key = ask_key(question)
@@ -220,20 +220,22 @@ class _Review:
             print("noted; it decides nothing")
 
 
-def _show(request: Request, place: str) -> None:
+def _show(request: Request, place: str, root: Path) -> None:
     from hitl_vault.cli.printing import Cell, console, heading, print_fields, print_lines, safe
     from hitl_vault.cli.reading import asked_fields
     from hitl_vault.cli.records import as_json
-    from hitl_vault.cli.telling import count_so_far, headline, vote_line
+    from hitl_vault.cli.tallying import load_people, tally_fields
+    from hitl_vault.cli.telling import headline, vote_line
 
     print()
     console().rule(f"{place} · {request.id}", style="dim")
     print_lines([Cell(headline(request), "bold")])
     print()
-    fields = asked_fields(request, datetime.now(UTC))
+    now = datetime.now(UTC)
+    fields = [*asked_fields(request, now), *tally_fields(request, load_people(root), now)]
     fields += [("vote", Cell(vote_line(vote))) for vote in request.votes]
     fields += [("remark", Cell(f"{safe(c.author)}: {safe(c.text)}")) for c in request.comments]
-    print_fields([*fields, ("so far", Cell(count_so_far(request)))])
+    print_fields(fields)
     heading("What will run")
     print_lines([Cell(as_json(request.details), "cyan")])
     if request.action.description:
