@@ -211,6 +211,10 @@ def test_two_reviewers_are_counted(cli):
     """A first vote of two says how far it has come; the second decides."""
     id = cli.ask("launch", x=1)
     assert "still pending, 1 of 2 approvals" in cli.ok("approve", id)
+    assert "1 of 2 approved: " in cli.ok("show", id)
+    (tally,) = cli.show(id)["tally"]
+    assert (tally["needed"], tally["open"], tally["may_answer"]) == (2, True, None)
+    assert [vote["assurance"] for vote in tally["approved"]] == ["authenticated"]
     assert "approved by" in cli.ok("approve", id, "--as", "bob")
 
 
