@@ -16,23 +16,35 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "document"))
 
 from document_samples import CASES as LIVE
-from document_samples import RENDERER, put, tick
+from document_samples import RENDERER, Case, put, tick
+from lines_samples import THEN_CFO, desk, people, said
+from lines_samples import tick as tick_line
 
 from hitl_vault.core.model import Answer, Status
 from hitl_vault.document.ballot import Answered, Folder, Untouched
 from hitl_vault.document.patch import updated
 
-# the chain's hashes cover the ledger's own format, which is not what is held still here
-CASES = {
-    name: replace(
-        case,
-        history=[
-            replace(each, hash=hashlib.sha256(f"{each.seq}".encode()).hexdigest())
-            for each in case.history
-        ],
-    )
-    for name, case in LIVE.items()
+
+def held_still(case: Case) -> Case:
+    """Return the case with other hashes: those of the chain cover the ledger's own format."""
+    history = [
+        replace(each, hash=hashlib.sha256(f"{each.seq}".encode()).hexdigest())
+        for each in case.history
+    ]
+    return replace(case, history=history)
+
+
+CASES = {name: held_still(case) for name, case in LIVE.items()}
+STAGED = desk(
+    people({"alice": ["finance"], "José M. [x]": ["finance"], "carol": ["finance", "cfo"]}),
+    stages=THEN_CFO,
+)
+LINES = {
+    "own_lines": STAGED,
+    "own_lines_counted": STAGED.vote(),
+    "own_lines_rejected": STAGED.vote().vote(Answer.REJECT, "carol", reason="not this month"),
 }
+LINES = {name: replace(one, case=held_still(one.case)) for name, one in LINES.items()}
 VERSIONS = sorted(path for path in (Path(__file__).parent / "documents").iterdir() if path.is_dir())
 CURRENT = Path(__file__).parent / "documents" / "1"
 
@@ -59,3 +71,25 @@ def test_notes_of_every_version_are_read_and_brought_up_to_date(name, version):
         assert isinstance(case.read(put(text, "status", "approved")), Answered)
     once = updated(text.encode(), case.request, case.history, RENDERER)
     assert updated(once, case.request, case.history, RENDERER) == once
+
+
+@pytest.mark.parametrize("name", sorted(LINES))
+def test_a_note_with_own_lines_is_this_byte_for_byte(name):
+    """Each person's boxes and reason, under their name."""
+    path = CURRENT / f"{name}.md"
+    if not path.exists():
+        path.write_bytes(LINES[name].text.encode())
+        pytest.fail(f"{path.name} was missing and has been written")
+    assert LINES[name].text.encode() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", sorted(LINES))
+def test_notes_with_own_lines_of_every_version_are_read(name):
+    """Lines written by any version are answered in, and patched by this one."""
+    one = LINES[name]
+    for version in VERSIONS:
+        text = (version / f"{name}.md").read_text(encoding="utf-8")
+        assert one.read(text, Folder.DONE).answers == ()
+        if one.case.request.status is Status.PENDING:
+            assert said(one.read(tick_line(text, "carol"))) == [("carol", Answer.APPROVE)]
+        assert one.patch(text) == text
