@@ -1,6 +1,7 @@
 """Every editor and tool that saves a note answers it: the right decision, one vote, a true chain."""
 
 import asyncio
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -169,3 +170,89 @@ async def test_a_policy_edited_in_the_vault_is_in_force_soon(root: Path) -> None
         policy.write_text("no policy at all")
         await until(lambda: hitl.policies.problem is not None)
         assert not hitl.requires_approval("read", {})
+
+
+TEAM = """```yaml hitl-policy
+default: ask
+rules:
+  - id: two
+    effect: ask
+    approvers: [finance]
+    quorum: 2
+```
+"""
+RECORD = "".join(f'[{name}]\nroles = ["finance"]\n' for name in ("alice", "bob", "carol"))
+
+
+@pytest.fixture
+def team() -> Iterator[Path]:
+    with new_vault(TEAM) as root:
+        (root / ".hitl" / "reviewers.toml").write_text(RECORD)
+        yield root
+
+
+def own(name: str, answer: str = "Approve") -> tuple[str, str]:
+    """Return a person's box as it stands, and ticked."""
+    line = f"{answer} ^{answer.lower()}-{name}"
+    return f"- [ ] {line}", f"- [x] {line}"
+
+
+def windows_line_ends(note: Path, old: str, new: str) -> None:
+    text = note.read_text().replace(old, new).replace("\n", "\r\n")
+    note.write_bytes(b"\xef\xbb\xbf" + text.encode())
+
+
+@pytest.mark.parametrize(
+    "gesture", [*GESTURES.values(), windows_line_ends], ids=[*GESTURES, "CRLF"]
+)
+async def test_every_way_of_saving_ones_own_line_is_that_persons_vote(gesture, team: Path) -> None:
+    """Alice answers by a call, bob by the editor: two votes, each under its own name."""
+    async with Orchestrator(team, **HOW["polling"]) as hitl:
+        asked = await hitl.request_approval("payment", "Pay", {"amount": 900})
+        note = await note_of(hitl, asked)
+        await hitl.approve(asked.id, reviewer="alice")
+        await asyncio.to_thread(gesture, note, *own("bob"))
+        decided = await hitl.wait_for_decision(asked.id, timeout=40)
+        assert decided.status is Status.APPROVED
+        votes = [(vote.reviewer, vote.channel) for vote in (await hitl.get(asked.id)).votes]
+        assert votes == [("alice", "api"), ("bob", "note")]
+        await prove(hitl)
+
+
+@pytest.mark.parametrize(("second", "wanted"), [("Approve", APPROVED), ("Reject", REJECTED)])
+async def test_two_devices_merged_by_git_are_two_votes(second, wanted, team: Path) -> None:
+    """Each ticked in a copy of their own; the merged note holds both."""
+    async with Orchestrator(team, **HOW["polling"]) as hitl:
+        asked = await hitl.request_approval("payment", "Pay", {"amount": 900})
+        note = await note_of(hitl, asked)
+        base, devices = note.read_text(), team.parent / "devices"
+        devices.mkdir()
+        for name, answer in (("alice", "Approve"), ("bob", second)):
+            (devices / name).write_text(base.replace(*own(name, answer)))
+        (devices / "base").write_text(base)
+        merge = ["git", "merge-file", "alice", "base", "bob"]
+        subprocess.run(merge, cwd=devices, check=True)
+        (devices / "alice").replace(note)
+        decided = await hitl.wait_for_decision(asked.id, timeout=40)
+        assert decided.status is wanted
+        for vote in (await hitl.get(asked.id)).votes:
+            assert vote.answer == {"alice": "approve", "bob": second.lower()}[vote.reviewer]
+        await prove(hitl)
+
+
+async def test_a_conflict_copy_with_anothers_tick_is_no_ballot(team: Path) -> None:
+    """It is reported; only the note itself counts."""
+    async with Orchestrator(team, **HOW["polling"]) as hitl:
+        asked = await hitl.request_approval("payment", "Pay", {"amount": 900})
+        note = await note_of(hitl, asked)
+        copy = note.with_name(f"{note.stem}.sync-conflict-20261121-093012-ABCDEFG.md")
+        copy.write_text(note.read_text().replace(*own("bob")))
+        note.write_text(note.read_text().replace(*own("alice")))
+
+        async def is_counted() -> bool:
+            return bool((await hitl.get(asked.id)).votes)
+
+        await until(is_counted)
+        await until(lambda: hitl._desk.notices.get(str(copy.relative_to(team))))
+        assert [vote.reviewer for vote in (await hitl.get(asked.id)).votes] == ["alice"]
+        assert (await hitl.get(asked.id)).status is Status.PENDING
