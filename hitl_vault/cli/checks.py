@@ -129,11 +129,12 @@ def policy(root: Path, settings: Settings) -> Iterator[Check]:
 def templates(root: Path) -> Iterator[Check]:
     """Fill the vault's own templates with a sample."""
     from hitl_vault.adapters.vault.templates import VaultRenderer
-    from hitl_vault.cli.sample import sample
+    from hitl_vault.cli.sample import VOTERS, sample
 
     folder = root / STATE_FOLDER / "templates"
     renderer = VaultRenderer(folder)
     renderer.render(sample())
+    renderer.render(sample(), voters=VOTERS)
     if renderer.problem is not None:
         advice = "mend it, or take it out; until then notes are written by the built-in one"
         yield Check(Mark.WRONG, "templates", str(renderer.problem), advice)

@@ -15,6 +15,16 @@ from hitl_vault.core.model import (
     Status,
     Verdict,
 )
+from hitl_vault.document.voters import Voter, Voters, mark_of
+
+VOTERS = Voters(
+    people=(
+        Voter(name="alice", mark=mark_of("alice"), right="finance"),
+        Voter(name="Bob `x` [[y]]", mark=mark_of("Bob `x` [[y]]")),
+    ),
+    own_lines=True,
+)
+"""Two people with lines of their own."""
 
 
 def sample() -> Request:

@@ -47,15 +47,27 @@ def eligible(request: Request, people: People, now: datetime) -> tuple[Eligible,
     asked is left out.
     """
     asked = {person(request.action.requested_by), person(request.action.agent)}
-    found = []
+    roles = {person(role) for role in people.roles}
+    stand_ins = {person(found.stand_in(now)) for found in people.reviewers.values()}
+    eligible_ones = []
     for name in _candidates(people, now):
-        if person(name) in asked or (people.is_role(name) and not people.roles_of(name)):
+        key, held = person(name), people.roles_of(name)
+        if key in asked or (key in roles and not held):
             continue
-        rights = _rights(request, _vote_of(request, name, people, now), people)
+        vote = c.Vote(  # as the person would give it, to be judged by the one rule there is
+            id=request.id,
+            reviewer=name,
+            answer=Answer.APPROVE,
+            payload_sha256=request.payload_in_force,
+            roles=held,
+            is_role=key in roles,
+            standing_for=people.standing_for(name, now) if key in stand_ins else (),
+        )
+        rights = _rights(request, vote, people)
         if rights:
             stages, why = tuple(rights), tuple(rights.values())
-            found.append(Eligible(name=name, stages=stages, why=why))
-    return tuple(sorted(found, key=lambda each: each.stages[0]))
+            eligible_ones.append(Eligible(name=name, stages=stages, why=why))
+    return tuple(sorted(eligible_ones, key=lambda each: each.stages[0]))
 
 
 def unknown_approvers(request: Request, people: People) -> tuple[str, ...]:
@@ -94,19 +106,6 @@ def _candidates(people: People, now: datetime) -> Iterator[str]:
         if person(name) and person(name) not in seen:
             seen.add(person(name))
             yield name
-
-
-def _vote_of(request: Request, name: str, people: People, now: datetime) -> c.Vote:
-    """Return a vote as the person would give it, to be judged by the one rule there is."""
-    return c.Vote(
-        id=request.id,
-        reviewer=name,
-        answer=Answer.APPROVE,
-        payload_sha256=request.payload_in_force,
-        roles=people.roles_of(name),
-        is_role=people.is_role(name),
-        standing_for=people.standing_for(name, now),
-    )
 
 
 def _rights(request: Request, vote: c.Vote, people: People) -> dict[int, str]:

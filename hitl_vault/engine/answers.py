@@ -15,25 +15,25 @@ from hitl_vault.document.ballot import Answered, Folder
 from hitl_vault.document.feedback import takes_feedback
 from hitl_vault.document.own_ballot import (
     NOTE,
-    Readings,
     counted_from_note,
     has_own_lines,
     read_answers,
 )
+from hitl_vault.document.own_reader import Readings
 from hitl_vault.document.reading import Document, looks_torn, parse_document
-from hitl_vault.document.voters import Voters, mark_of
+from hitl_vault.document.voters import Voters
+from hitl_vault.engine import replies
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.edits import propose
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.recording import Recording
-from hitl_vault.engine.showing import holds_words, standing
+from hitl_vault.engine.showing import holds_words
 from hitl_vault.errors import DocumentError, InvalidRequest
 from hitl_vault.ports import Kept, Loaded, Receipt
 
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
 _AGAIN_S = 0.2  # how soon a half-written note is read again
-_AT_MOST = 3  # sentences in one feedback line
 _SPARE = 64
 
 
@@ -100,7 +100,7 @@ class Answers:
             self._display.seen(request.id, path, loaded.signature)
         elif quiet():
             self._ticked[request.id] = read.ticked
-            said = [*read.sentences, *read.remarks, *map(_stays, emptied)]
+            said = [*read.sentences, *read.remarks, *map(replies.stays, emptied)]
             own = has_own_lines(document, {voter.mark for voter in voters.people})
             note = _Note(path=path, loaded=loaded, own=own, told=bool(document.outline.feedback))
             await self._hand_in(request, note, read.answers, said, voters)
@@ -192,10 +192,14 @@ class Answers:
                 await self._end(now, receipt, note)
                 return
             if receipt.kept is Kept.ACCEPTED:
-                counted = _counted(now, vote, own=note.own)
+                counted = replies.counted(now, vote, own=note.own)
                 said += [] if answered.by_line else [counted]
             elif receipt.kept is Kept.REFUSED:
-                said.append(_refused(now, vote, receipt.message, note, voters))
+                said.append(
+                    replies.refused_line(now, vote, receipt.message, voters)
+                    if note.own
+                    else f"Not decided: {receipt.message}."
+                )
         if counted and note.told and not said:
             said.append(counted)  # in the place of what was said before it was clear
         if said:
@@ -205,7 +209,7 @@ class Answers:
 
     async def _end(self, request: Request, receipt: Receipt, note: _Note) -> None:
         if receipt.kept is Kept.CONFLICT:
-            await self._tell(request, note, [_too_late(request)], afresh=True)
+            await self._tell(request, note, [replies.too_late(request)], afresh=True)
         else:
             self._leave(request, note)
 
@@ -213,15 +217,14 @@ class Answers:
         self._display.seen(request.id, note.path, note.loaded.signature)
         self._display.show_soon(request.id)
 
-    async def _tell(
-        self, request: Request, note: _Note, said: Sequence[str], *, afresh: bool
-    ) -> None:
-        more = f" And {len(said) - _AT_MOST} more." if len(said) > _AT_MOST else ""
-        sentence = " ".join(dict.fromkeys(said[:_AT_MOST])) + more
+    async def _tell(self, request: Request, note: _Note, said: list[str], *, afresh: bool) -> None:
+        sentence = replies.joined(said)
         await self._display.tell(request, note.path, note.loaded, sentence, afresh=afresh)
 
     def _vote(self, request: Request, answered: Answered) -> c.Vote:
-        """Return the vote that an answer in a note is: nothing here proves whose it is.
+        """Return the vote that an answer in a note is, told apart by reviewer, answer and reason.
+
+        Nothing in a tick proves whose it is: how sure the vote is, is decided here alone.
 
         Raises:
             InvalidRequest: The changed details cannot be accepted.
@@ -262,7 +265,7 @@ class Answers:
             self._display.seen(request.id, path, loaded.signature)
             self._display.show_soon(request.id)
         elif quiet():
-            await self._display.tell(request, path, loaded, _too_late(request), afresh=True)
+            await self._display.tell(request, path, loaded, replies.too_late(request), afresh=True)
 
 
 def _as_decided(ballot: Answered, request: Request) -> bool:
@@ -271,50 +274,9 @@ def _as_decided(ballot: Answered, request: Request) -> bool:
     return request.status.was_approved
 
 
-def _too_late(request: Request) -> str:
-    return f"Too late: this note no longer decides anything. {standing(request)}"
-
-
 def _ends(receipt: Receipt, vote: c.Vote) -> bool:
     """True if the question the note asks is no longer open: decided, or its details changed."""
     if receipt.kept is Kept.ACCEPTED:
         pending = receipt.request is not None and receipt.request.status is Status.PENDING
         return vote.edit is not None or not pending
     return receipt.kept in {Kept.CONFLICT, Kept.STALE}
-
-
-def _counted(request: Request, vote: c.Vote, *, own: bool) -> str:
-    tally = voting.tally(request)
-    said = "a rejection" if vote.answer is Answer.REJECT else "an approval"
-    stages = len(request.requirement.stages)
-    stage = f" in stage {tally.stage + 1} of {stages}" if stages > 1 else ""
-    following = (
-        "The next person answers under their own name."
-        if own
-        else "The next person puts their own name in `reviewer` and answers in the same way."
-    )
-    return (
-        f"Counted: {said} by {vote.reviewer}. {tally.approvals} of {tally.needed} approvals so far"
-        f"{stage}. {following}"
-    )
-
-
-def _refused(request: Request, vote: c.Vote, message: str, note: _Note, voters: Voters) -> str:
-    if not note.own:
-        return f"Not decided: {message}."
-    mark, open_stage = mark_of(vote.reviewer), voting.tally(request).stage
-    stages = next((each.stages for each in voters.people if each.mark == mark), ())
-    if vote.answer is not Answer.REJECT and stages and stages[0] > open_stage:
-        return (
-            f"{vote.reviewer}'s tick waits: stage {open_stage + 1} of "
-            f"{len(request.requirement.stages)} comes first, and it counts in stage "
-            f"{stages[0] + 1} if it still stands there then."
-        )
-    return f"Not counted for {vote.reviewer}: {message}."
-
-
-def _stays(name: str) -> str:
-    return (
-        f"{name}: your answer was counted and stays counted, though your box is empty now; to "
-        "change it, tick your other box."
-    )

@@ -10,7 +10,7 @@ from typing import TypedDict
 from hitl_vault.core.model import Request
 from hitl_vault.core.people import People
 from hitl_vault.document.render import Renderer
-from hitl_vault.document.voters import NOBODY, Voters, voters_of
+from hitl_vault.document.voters import NOBODY, Voters, asks_several, voters_of
 from hitl_vault.engine.alerts import Thresholds
 from hitl_vault.errors import ConfigError
 from hitl_vault.ports import (
@@ -114,6 +114,8 @@ class Parts:
         Raises:
             ConfigError: The record of people cannot be read.
         """
+        if not asks_several(request.requirement):
+            return NOBODY
         return voters_of(request, self.people(), self.clock.now())
 
     def voters_to_show(self, request: Request) -> Voters:

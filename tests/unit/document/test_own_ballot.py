@@ -6,7 +6,7 @@ import pytest
 from document_samples import DETAILS, change, put
 from lines_samples import THEN_CFO, desk, edit, merged, people, said, tick, write_reason
 
-from hitl_vault.core.model import Answer, Assurance
+from hitl_vault.core.model import Answer, Assurance, Stage, Status
 from hitl_vault.core.people import People
 from hitl_vault.document.ballot import Folder
 from hitl_vault.document.own_ballot import Readings
@@ -197,6 +197,17 @@ def test_an_old_tick_does_not_undo_a_later_answer_elsewhere():
     assert "later answer" in readings.remarks[0]
     never = open_end.vote(NO, channel="cli", assurance=Assurance.AUTHENTICATED)
     assert said(never.read(ticked)) == [("alice", YES)]
+
+
+def test_details_that_come_back_are_asked_about_anew():
+    """Bob changes them, carol changes them back: alice's tick from before is not of this question."""
+    three = desk(stages=(Stage(approvers=("finance",), quorum=3),))
+    one, two = DETAILS | {"amount": 1}, DETAILS | {"amount": 2}
+    back = three.edit(one, "bob").vote().edit(two, "carol").edit(one, "bob")
+    assert said(back.read(tick(back.text, "alice"))) == [("alice", YES)]
+    after = back.vote()
+    assert after.case.request.status is Status.PENDING
+    assert after.read(tick(back.text, "alice")).answers == ()
 
 
 def test_who_answered_stays_known_whatever_becomes_of_the_record():
