@@ -181,11 +181,26 @@ class Reader:
             )
         elif not name:
             self._without_name(answer, given[0])
+        elif answer is None and self._is_counted_move(given[0]):
+            self._only_moved(name)
         elif holds_several_names(document) and self._request.status is Status.PENDING:
             self._found.nameless = True
             self._found.sentences.append(SEVERAL_NAMES)
         else:
             self._named(name, given[0], document.reason or reason)
+
+    def _is_counted_move(self, answer: Answer) -> bool:
+        """True if another answer that was counted may be why the note lies here."""
+        waits = self._request.status is Status.PENDING
+        return waits and answer in {_kind(each) for each in self._counted.values()}
+
+    def _only_moved(self, name: str) -> None:
+        if person(name) not in self._counted and person(name) not in self._found.lines:
+            self._unclear(
+                name,
+                f"The note may lie in the folder for {self._folder} requests by an answer that "
+                f"was counted before; {_TICK}.",
+            )
 
     def _unclear_property(self, name: str, sentence: str) -> None:
         if name:

@@ -194,6 +194,8 @@ class Answers:
             if receipt.kept is Kept.ACCEPTED:
                 counted = replies.counted(now, vote, own=note.own)
                 said += [] if answered.by_line else [counted]
+            elif receipt.kept is Kept.DUPLICATE and note.own and not answered.by_line:
+                said.append(replies.counted(now, vote, own=True))  # its words make room now
             elif receipt.kept is Kept.REFUSED:
                 said.append(
                     replies.refused_line(now, vote, receipt.message, voters)

@@ -169,6 +169,19 @@ def test_a_move_needs_a_name_unless_a_person_ticked_the_same():
     assert held.sentences
 
 
+def test_a_name_in_a_note_that_was_moved_and_counted_is_unclear():
+    """Alice brought it to Approved; bob, who puts his name there, is asked for his own tick."""
+    moved = ONE.vote()
+    assert moved.read(put(ONE.text, "reviewer", "alice"), Folder.APPROVED) == NOTHING
+    typed = put(ONE.text, "reviewer", "bob")
+    readings = moved.read(typed, Folder.APPROVED)
+    assert not readings.answers
+    assert unclear_for(readings, "bob")
+    both = moved.read(tick(typed, "bob", "reject"), Folder.APPROVED)
+    assert said(both) == [("bob", NO)]
+    assert both.sentences == ()
+
+
 def test_two_names_in_the_properties_are_unclear():
     """One word is one person's."""
     text = put(put(ONE.text, "status", "approved"), "reviewer", "[alice, bob]")

@@ -125,6 +125,30 @@ async def test_a_word_in_the_properties_is_counted_and_makes_room(office: Office
     assert "Counted: 1 of 2 approved: alice (the file says)" in text
 
 
+async def test_words_that_repeat_a_counted_tick_make_room_too(office: Office):
+    """Left there, they would speak for whoever puts their name beside them next."""
+    hitl, asked = await asked_in(office)
+    await hitl.look(office.edit(asked, line("alice")))
+    await hitl.look(office.edit(asked, status("approved"), reviewer("alice")))
+    text = office.note(asked)
+    assert "status: pending" in text
+    assert 'reviewer: ""' in text
+    assert await votes(hitl, asked) == [("alice", "approve", "note")]
+
+
+async def test_a_move_by_somebody_named_counts_and_the_next_ticks(office: Office):
+    """The folder then says nothing of anybody else."""
+    hitl, asked = await asked_in(office)
+    office.edit(asked, reviewer("alice"))
+    office.vault.rename(office.path(asked), office.path(asked, "Approved"))
+    await hitl.look(office.path(asked, "Approved"))
+    assert await votes(hitl, asked) == [("alice", "approve", "note")]
+    text = office.note(asked, "Approved")
+    office.vault.write(office.path(asked, "Approved"), text.replace(*line("bob")))
+    await hitl.look(office.path(asked, "Approved"))
+    assert await hitl.check_status(asked.id) is Status.APPROVED
+
+
 async def test_a_call_does_not_write_into_the_note(office: Office):
     """Between asking and deciding nobody's open note changes; the next sentence brings it in."""
     hitl, asked = await asked_in(office)
