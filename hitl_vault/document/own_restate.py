@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from hitl_vault.core.model import Answer, Request
+from hitl_vault.core.model import Answer, Request, Status
 from hitl_vault.document import own_lines
 from hitl_vault.document.outline import CHANGES, DECIDE, SUBSECTION, Box, Section
 from hitl_vault.document.splices import Splices
@@ -20,7 +20,7 @@ _HOW = re.compile(r"^To answer: [^\r\n]*\r?\n", re.MULTILINE)
 
 
 def restate_people(splices: Splices, request: Request, voters: Voters, *, blank: bool) -> None:
-    """Show who was counted, and lines for everybody who may answer now.
+    """Show who was counted and, while it waits, lines for everybody who may answer now.
 
     Args:
         splices: Where the replacements are collected.
@@ -37,7 +37,8 @@ def restate_people(splices: Splices, request: Request, voters: Voters, *, blank:
     for voter in voters.people if len(voters.people) <= MAX_VOTERS else ():
         boxes = [box for box in splices.document.outline.boxes if box.whose == voter.mark]
         if not boxes:
-            splices.insert(at, *own_lines.lines(request, voter))
+            if request.status is Status.PENDING:  # once it is decided nobody is asked any more
+                splices.insert(at, *own_lines.lines(request, voter))
             continue
         if request.edited is not None:
             _restate_heading(splices, voter)

@@ -154,6 +154,16 @@ def test_decided_notes_keep_the_ticks():
     assert 'reviewer: "alice, bob"' in after
 
 
+def test_whoever_comes_on_record_later_is_no_part_of_a_decided_note():
+    """Nobody seems to have been asked who was not."""
+    done = ONE.vote().vote(reviewer="bob")
+    wider = replace(
+        done, people=people({key: ["finance"] for key in ["alice", "bob", "carol", "zoe"]})
+    )
+    assert "zoe" not in wider.patch(ONE.text)
+    assert wider.patch(done.text) == done.text
+
+
 def test_too_many_new_people_are_not_added():
     """Past the limit, those who have lines keep them."""
     crowd = people({f"p{i:02}": ["finance"] for i in range(31)})
