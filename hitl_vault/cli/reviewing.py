@@ -18,6 +18,8 @@ from hitl_vault.cli.options import VaultOption, complete_ids
 from hitl_vault.errors import HitlVaultError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hitl_vault.core.model import Answer, Details, Request
     from hitl_vault.wiring import Orchestrator
 

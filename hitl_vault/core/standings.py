@@ -5,7 +5,6 @@ Never decides: `voting` judges each vote, whatever is said here of who may give 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -48,10 +47,10 @@ def eligible(request: Request, people: People, now: datetime) -> tuple[Eligible,
     """
     asked = {person(request.action.requested_by), person(request.action.agent)}
     roles = {person(role) for role in people.roles}
-    stand_ins = {person(found.stand_in(now)) for found in people.reviewers.values()}
+    stand_ins = {person(each.stand_in(now)) for each in people.reviewers.values()}
     eligible_ones = []
-    for name in _candidates(people, now):
-        key, held = person(name), people.roles_of(name)
+    for found in people.reviewers.values():
+        name, key, held = found.name, person(found.name), found.roles
         if key in asked or (key in roles and not held):
             continue
         vote = c.Vote(  # as the person would give it, to be judged by the one rule there is
@@ -99,21 +98,11 @@ def stage_counts(request: Request) -> tuple[StageCount, ...]:
     )
 
 
-def _candidates(people: People, now: datetime) -> Iterator[str]:
-    seen: set[str] = set()
-    stand_ins = (found.stand_in(now) for found in people.reviewers.values())
-    for name in (*(found.name for found in people.reviewers.values()), *stand_ins):
-        if person(name) and person(name) not in seen:
-            seen.add(person(name))
-            yield name
-
-
 def _rights(request: Request, vote: c.Vote, people: People) -> dict[int, str]:
-    requester = request.action.requested_by
     return {
         number: _right(stage, vote, people)
         for number, stage in enumerate(request.requirement.stages)
-        if voting.may_answer(stage, vote, requester)
+        if voting.may_answer(stage, vote, request)
     }
 
 

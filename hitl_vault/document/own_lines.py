@@ -107,7 +107,8 @@ def _vote(vote: Vote) -> str:
     sure = "the file says" if vote.assurance is Assurance.EDITED else vote.assurance.value
     if vote.assurance is Assurance.EDITED and vote.channel != "note":
         sure = "unproved"
-    return f"{inert_line(vote.reviewer, limit=_MAX_NAME)} ({sure})"
+    absent = f" for {inert_line(vote.on_behalf_of, limit=_MAX_NAME)}" if vote.on_behalf_of else ""
+    return f"{inert_line(vote.reviewer, limit=_MAX_NAME)}{absent} ({sure})"
 
 
 def _plain(text: str) -> str:

@@ -103,6 +103,8 @@ class Answers:
             said = [*read.sentences, *read.remarks, *map(replies.stays, emptied)]
             own = has_own_lines(document, {voter.mark for voter in voters.people})
             note = _Note(path=path, loaded=loaded, own=own, told=bool(document.outline.feedback))
+            if read.answers:
+                await self._recording.look(at_once=True)
             await self._hand_in(request, note, read.answers, said, voters)
         return None
 
@@ -175,8 +177,6 @@ class Answers:
 
         What decides the request or changes its details ends it: the rest is of another question.
         """
-        if answers:
-            await self._recording.look(at_once=True)
         now, counted = request, ""
         for answered in answers:
             try:

@@ -30,6 +30,8 @@ def counted(request: Request, vote: c.Vote, *, own: bool) -> str:
     `own` is true in a note where each person has lines of their own.
     """
     tally = voting.tally(request)
+    cast = next((known for known in request.votes if known.reviewer == vote.reviewer), None)
+    by = f"{vote.reviewer} for {cast.on_behalf_of}" if cast and cast.on_behalf_of else vote.reviewer
     said = "a rejection" if vote.answer is Answer.REJECT else "an approval"
     stages = len(request.requirement.stages)
     stage = f" in stage {tally.stage + 1} of {stages}" if stages > 1 else ""
@@ -39,7 +41,7 @@ def counted(request: Request, vote: c.Vote, *, own: bool) -> str:
         else "The next person puts their own name in `reviewer` and answers in the same way."
     )
     return (
-        f"Counted: {said} by {vote.reviewer}. {tally.approvals} of {tally.needed} approvals so far"
+        f"Counted: {said} by {by}. {tally.approvals} of {tally.needed} approvals so far"
         f"{stage}. {following}"
     )
 

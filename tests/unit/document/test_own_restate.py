@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from document_samples import DETAILS, NOW, change, put
-from lines_samples import THEN_CFO, desk, edit, people, said, tick, write_reason
+from lines_samples import TEAM, THEN_CFO, desk, edit, people, said, tick, write_reason
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.model import Answer, Assurance, Escalation, Stage, Status
@@ -95,7 +95,7 @@ def test_changed_details_make_every_line_blank():
 def test_new_people_come_in_below_whoever_is_before_them():
     """A stand-in gets lines; nobody's lines go when they are back, and their tick is told."""
     week = Away(begins_at=NOW, ends_at=NOW + timedelta(days=7), to="zoe")
-    away = replace(ONE, people=people(away={"alice": (week,)}))
+    away = replace(ONE, people=people(TEAM | {"zoe": []}, away={"alice": (week,)}))
     text = write_reason(tick(ONE.text, "carol"), "carol", "ok")
     after = away.patch(text)
     assert "### Answer of zoe (for alice)\n\n- [ ] Approve ^approve-zoe\n" in after

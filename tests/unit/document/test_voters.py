@@ -6,7 +6,7 @@ import pytest
 from document_samples import NOW, ask
 from hypothesis import given
 from hypothesis import strategies as st
-from lines_samples import THEN_CFO, TWO_OF_FINANCE, desk, people
+from lines_samples import TEAM, THEN_CFO, TWO_OF_FINANCE, desk, people
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.model import Escalation, Stage
@@ -70,7 +70,7 @@ def test_whoever_asked_has_no_lines():
 def test_a_stand_in_has_lines_of_their_own():
     """For the time of the absence, and says for whom; whoever is away keeps theirs."""
     week = Away(begins_at=NOW, ends_at=NOW + timedelta(days=7), to="zoe")
-    record = people(away={"alice": (week,)})
+    record = people(TEAM | {"zoe": []}, away={"alice": (week,)})
     request = desk(record).case.request
     assert ("zoe", "for alice") in listed(voters_of(request, record, NOW))
     assert ("alice", "finance") in listed(voters_of(request, record, NOW))
@@ -81,7 +81,7 @@ def test_a_stand_in_has_lines_of_their_own():
 def test_nobody_stands_in_for_whoever_asked():
     """Going away does not make one's own request answerable by a friend."""
     week = Away(begins_at=NOW, ends_at=NOW + timedelta(days=7), to="zoe")
-    record = people(away={"alice": (week,)})
+    record = people(TEAM | {"zoe": []}, away={"alice": (week,)})
     request = ask(stages=TWO_OF_FINANCE, requested_by="alice").request
     assert "zoe" not in [voter.name for voter in voters_of(request, record, NOW).people]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from engine_kit import Office, box, reviewer, sentence
+from engine_kit import Office, box, reviewer, sentence, status
 
 from hitl_vault.core.commands import RecordReviewers
 from hitl_vault.core.events import Kind
@@ -202,7 +202,7 @@ async def test_who_left_between_being_told_and_answering_reads_why_it_does_not_c
     hitl = await office.open()
     asked = await hitl.request_approval("payment", "", {})
     office.people = people("two", ALICE, changed_at=START - WEEK)
-    await hitl.look(office.edit(asked, box("approve"), reviewer("dora")))
+    await hitl.look(office.edit(asked, status("approved"), reviewer("dora")))
     assert (await hitl.get(asked.id)).status is Status.PENDING
     told = sentence(office.note(asked))
     assert "not, or no longer, on record" in told
@@ -228,8 +228,9 @@ async def test_a_stand_in_who_is_one_of_two_reads_for_whom_it_counted():
     office.people = people("one", replace(ALICE, away=(away,)), BOB, changed_at=START - WEEK)
     hitl = await office.open()
     asked = await hitl.request_approval("payment", "", {})
-    await hitl.look(office.edit(asked, box("approve"), reviewer("bob")))
+    await hitl.look(office.edit(asked, status("approved"), reviewer("bob")))
     assert sentence(office.note(asked)).startswith("Counted: an approval by bob for alice. 1 of 2")
+    assert "Counted: 1 of 2 approved: bob for alice (the file says)" in office.note(asked)
 
 
 async def test_an_escalation_to_a_role_nobody_holds_says_so_and_loses_nothing():
