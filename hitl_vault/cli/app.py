@@ -17,6 +17,7 @@ from hitl_vault.cli import (
     doctor,
     exits,
     helping,
+    outbox,
     policy,
     reading,
     reviewer,
@@ -72,6 +73,7 @@ app.command()(watching.archive)
 app.add_typer(policy.policy, name="policy")
 app.add_typer(reviewer.reviewer, name="reviewer")
 app.add_typer(audit.audit, name="audit")
+app.add_typer(outbox.outbox, name="outbox")
 app.command()(counting.stats)
 app.command()(doctor.doctor)
 helping.make_plain(app)

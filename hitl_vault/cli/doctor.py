@@ -64,7 +64,7 @@ def _reindex(vault: str | None) -> None:
 async def _checked(vault: str | None) -> list[Check]:
     import logging
 
-    from hitl_vault.cli import checks, checks_around, checks_people
+    from hitl_vault.cli import checks, checks_around, checks_people, checks_telling
     from hitl_vault.cli.checks_living import living
     from hitl_vault.cli.opening import locate, log_to
 
@@ -77,6 +77,8 @@ async def _checked(vault: str | None) -> list[Check]:
         *checks.templates(root),
         *checks_people.people(root, settings),
         *checks_people.trust(root, settings),
+        *checks_telling.ways(root),
+        *await checks_telling.letters(root),
         *checks_around.disk(root),
         *checks_around.neighbours(root, settings),
         *checks_around.obsidian(root),

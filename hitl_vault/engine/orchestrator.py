@@ -29,6 +29,7 @@ from hitl_vault.engine.desk import Desk
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.execution import Execution, as_json
 from hitl_vault.engine.guard import Guard
+from hitl_vault.engine.outbox import OutboxRunner
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.recording import Recording
@@ -98,6 +99,9 @@ class Orchestrator(Answering):
         self._unreported: dict[str, c.Finish] = {}
         self._reporter: asyncio.Task[None] | None = None
         self._timers = Timers(parts, self._recording, self._display.show_soon, self._slowly)
+        self._outbox = (
+            OutboxRunner(parts, parts.telling) if parts.watching and parts.telling else None
+        )
         try:
             await self._record()
             await self._display.start()
@@ -107,6 +111,8 @@ class Orchestrator(Answering):
                     asyncio.create_task(self._desk.run(), name="hitl-desk"),
                     asyncio.create_task(self._timers.run(), name="hitl-timers"),
                 ]
+            if self._outbox is not None:
+                self._tasks.append(asyncio.create_task(self._outbox.run(), name="hitl-outbox"))
         except BaseException:
             await self.aclose()
             raise
@@ -121,6 +127,8 @@ class Orchestrator(Answering):
             release.push_async_callback(parts.vault.aclose)
             release.push_async_callback(parts.ledger.aclose)
             release.push_async_callback(self._leave, parts)
+            if self._outbox is not None:
+                release.push_async_callback(self._outbox.aclose)
             release.push_async_callback(parts.watcher.aclose)
             tasks, self._tasks = self._tasks, []
             if self._reporter is not None:
