@@ -54,6 +54,8 @@ _IGNORE = """\
 # config.toml, reviewers.toml, allowed_signers and templates/ are yours, and may be committed.
 ledger.db*
 documents.db*
+outbox.db*
+keys/
 policy.last-good*
 reviewers.lock
 keys/
