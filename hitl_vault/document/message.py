@@ -81,6 +81,7 @@ def words(news: News, now: datetime) -> dict[str, Any]:
         "details": [],
         "exact": "",
         "id": "",
+        "deadline": "",
     }
     return values if request is None else values | _of_request(news, request, now)
 

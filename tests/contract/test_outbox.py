@@ -183,7 +183,9 @@ async def test_each_way_has_its_own_queue(outbox):
 async def test_gathered_duties_of_one_person_are_one_message_and_stay_it(outbox):
     """What comes later is another message: a receiver that leaves out repeats misses nothing."""
     later = NOW + 15 * MINUTE
-    those = [duty(n, gathered=True, person=who, due=later) for n, who in ((1, "a"), (2, "b"), (3, "a"))]
+    those = [
+        duty(n, gathered=True, person=who, due=later) for n, who in ((1, "a"), (2, "b"), (3, "a"))
+    ]
     await outbox.put(those, after=None, upto=3)
     assert await lease(outbox) == []
     found = await lease(outbox, now=later)

@@ -13,6 +13,7 @@ import re
 import threading
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from hitl_vault.adapters.notify.secrets import Secrets
@@ -40,17 +41,24 @@ class AppriseNotifier:
         """Send the message to `to`, or to the notifier's own addresses."""
         if self._left >= _MOST_LEFT:
             raise NotSent(f"{self._left} earlier messages still hang; waiting for them to end")
-        services = self.services(to)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[str]] = loop.create_future()
 
-        def tell(problems: list[str]) -> None:
+        def tell(problems: list[str] | Exception) -> None:
             self._left -= 1
-            if not done.done():
+            if done.done():
+                return
+            if isinstance(problems, Exception):
+                done.set_exception(problems)
+            else:
                 done.set_result(problems)
 
         def work() -> None:
-            problems = _send_all(services, message)
+            problems: list[str] | Exception
+            try:
+                problems = _send_all(self.services(to), message)
+            except Exception as error:
+                problems = error
             with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
                 loop.call_soon_threadsafe(tell, problems)
 
@@ -58,7 +66,7 @@ class AppriseNotifier:
         threading.Thread(target=work, name=f"hitl-notify-{self.name}", daemon=True).start()
         try:
             async with asyncio.timeout(self._limit_s):
-                problems = await asyncio.shield(done)
+                problems = await done
         except TimeoutError:
             raise NotSent(f"it took longer than {self._limit_s:g} s") from None
         if problems:
@@ -67,12 +75,16 @@ class AppriseNotifier:
     def services(self, to: Sequence[str] = ()) -> list[Any]:
         """Return Apprise's services for the addresses. Raises NotSent if one cannot be used."""
         library = load()
+        asset = _asset(library)
         found = []
         for reference in to or self._urls:
             for url in self._secrets.read(reference).split():
+                service = None
                 with contextlib.suppress(Exception):  # its text may hold the address
-                    found.append(library.Apprise.instantiate(url, suppress_exceptions=True))
-                if not found or found[-1] is None:
+                    service = library.Apprise.instantiate(url, asset=asset)
+                if service is not None:
+                    found.append(service)
+                else:
                     raise NotSent(f"an address ({_kind(url)}) is none that Apprise knows")
         if not found:
             raise NotSent("there is no address to send to")
@@ -86,10 +98,9 @@ class AppriseNotifier:
 
 def _send_all(services: Sequence[Any], message: Message) -> list[str]:
     """Send to each service; return what went wrong, in words that hold no secret."""
-    problems = []
+    problems, library = [], load()
     for service in services:
-        library = load()
-        sender = library.Apprise()
+        sender = library.Apprise(asset=service.asset)
         sender.add(service)
         heard = _Heard()
         heard.listen()
@@ -149,6 +160,8 @@ def load() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its plugins, about modules Python will drop
             import apprise
+
+            _load_plugins()
     except ImportError as error:
         raise ConfigError(
             f"Apprise needs {error.name}, which is not installed: pip install 'hitl-vault[notify]'"
@@ -158,3 +171,20 @@ def load() -> Any:
     if not log.handlers:
         log.addHandler(logging.NullHandler())
     return apprise
+
+
+def _asset(library: Any) -> Any:
+    """Return settings that keep Apprise in the thread that sends: its own ones outlive a program
+    that ends while a target hangs.
+    """
+    try:
+        return library.AppriseAsset(async_mode=False, service_timeout=0)
+    except (AttributeError, TypeError):  # older versions have no threads for time limits
+        return library.AppriseAsset(async_mode=False)
+
+
+@cache
+def _load_plugins() -> None:
+    import apprise
+
+    apprise.Apprise.instantiate("json://localhost")  # the first address loads them all
