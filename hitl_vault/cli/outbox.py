@@ -47,8 +47,10 @@ def list_parcels(
 def retry(id: IdArgument = None, all: AllOption = False, vault: VaultOption = None) -> None:
     """Send a message again, as if it were new; a running desk does it within seconds."""
 
+    _check_chosen(id, all=all)
+
     async def work(box: SqliteOutbox) -> int:
-        return await box.retry(await _chosen(box, id, all=all), datetime.now(UTC))
+        return await box.retry(await _chosen(box, id), datetime.now(UTC))
 
     print(f"{_count(_with(vault, work, 0))} to be sent again")
 
@@ -57,8 +59,10 @@ def retry(id: IdArgument = None, all: AllOption = False, vault: VaultOption = No
 def drop(id: IdArgument = None, all: AllOption = False, vault: VaultOption = None) -> None:
     """Give a message up for good: nobody is told of it."""
 
+    _check_chosen(id, all=all)
+
     async def work(box: SqliteOutbox) -> int:
-        return await box.drop(await _chosen(box, id, all=all))
+        return await box.drop(await _chosen(box, id))
 
     print(f"{_count(_with(vault, work, 0))} dropped")
 
@@ -173,9 +177,12 @@ async def _find(box: SqliteOutbox) -> list[Parcel]:
     return await box.find()
 
 
-async def _chosen(box: SqliteOutbox, id: str | None, *, all: bool) -> list[str] | None:
+def _check_chosen(id: str | None, *, all: bool) -> None:
     if (id is None) != all:
         raise InvalidRequest("name one message, or say --all for every dead letter")
+
+
+async def _chosen(box: SqliteOutbox, id: str | None) -> list[str] | None:
     if id is None:
         return None
     ids = [parcel.id for parcel in await box.find()]
