@@ -46,7 +46,6 @@ def list_parcels(
 @outbox.command()
 def retry(id: IdArgument = None, all: AllOption = False, vault: VaultOption = None) -> None:
     """Send a message again, as if it were new; a running desk does it within seconds."""
-
     _check_chosen(id, all=all)
 
     async def work(box: SqliteOutbox) -> int:
@@ -58,7 +57,6 @@ def retry(id: IdArgument = None, all: AllOption = False, vault: VaultOption = No
 @outbox.command()
 def drop(id: IdArgument = None, all: AllOption = False, vault: VaultOption = None) -> None:
     """Give a message up for good: nobody is told of it."""
-
     _check_chosen(id, all=all)
 
     async def work(box: SqliteOutbox) -> int:
