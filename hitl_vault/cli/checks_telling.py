@@ -16,7 +16,7 @@ from hitl_vault.config import STATE_FOLDER
 from hitl_vault.core.people import People
 from hitl_vault.core.voting import person
 from hitl_vault.errors import ConfigError, HitlVaultError
-from hitl_vault.ports import Channel
+from hitl_vault.ports_telling import Channel
 
 
 def ways(root: Path) -> Iterator[Check]:

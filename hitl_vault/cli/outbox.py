@@ -15,7 +15,7 @@ from hitl_vault.errors import InvalidRequest, RequestNotFound
 
 if TYPE_CHECKING:
     from hitl_vault.adapters.outbox.sqlite import SqliteOutbox
-    from hitl_vault.ports import Channel, Parcel
+    from hitl_vault.ports_telling import Channel, Parcel
 
 outbox = typer.Typer(help="What people are still to be told.", no_args_is_help=True)
 _T = TypeVar("_T")
@@ -45,7 +45,7 @@ def list_parcels(
 
 @outbox.command()
 def retry(id: IdArgument = None, all: AllOption = False, vault: VaultOption = None) -> None:
-    """Send a message again, as if it were new; a running desk does it within seconds."""
+    """Send a message again, as if it were new; a running desk does it."""
     _check_chosen(id, all=all)
 
     async def work(box: SqliteOutbox) -> int:

@@ -11,16 +11,8 @@ from hitl_vault.core.people import People
 from hitl_vault.document.message import MessageRenderer
 from hitl_vault.document.render import Renderer
 from hitl_vault.errors import ConfigError
-from hitl_vault.ports import (
-    ChannelSource,
-    Clock,
-    Ledger,
-    Outbox,
-    PolicySource,
-    Presence,
-    VaultFolder,
-    Watcher,
-)
+from hitl_vault.ports import Clock, Ledger, PolicySource, Presence, VaultFolder, Watcher
+from hitl_vault.ports_telling import ChannelSource, Outbox
 
 _UNREADABLE = (
     "the record of reviewers cannot be read, so no name and no role counts until it is mended; "

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hitl_vault.core.duties import Duty
-from hitl_vault.ports import Parcel
+from hitl_vault.ports_telling import Parcel
 
 _FAR = timedelta(days=8)
 

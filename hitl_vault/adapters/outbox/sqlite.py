@@ -20,7 +20,7 @@ from hitl_vault.adapters.vault.worker import Worker
 from hitl_vault.core.duties import Duty
 from hitl_vault.core.events import Kind
 from hitl_vault.errors import NewerFormat, StorageError
-from hitl_vault.ports import Parcel
+from hitl_vault.ports_telling import Parcel
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")

@@ -43,7 +43,7 @@ HIDDEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u20
 
 @pytest.fixture(scope="module")
 def renderer():
-    return MessageRenderer(load_templates(shipped("vault")))
+    return MessageRenderer(load_templates(shipped("templates")))
 
 
 def request(**action):

@@ -23,7 +23,8 @@ from hitl_vault.document.render import TEMPLATE, Renderer
 from hitl_vault.engine.orchestrator import Orchestrator
 from hitl_vault.engine.parts import Options, Parts, Telling
 from hitl_vault.errors import ConfigError, Indeterminate, PolicyError, StorageError
-from hitl_vault.ports import Channel, Hints, Message, Receipt
+from hitl_vault.ports import Hints, Message, Receipt
+from hitl_vault.ports_telling import Channel
 from hitl_vault.testing.clock import FakeClock
 from hitl_vault.testing.memory_vault import MemoryVault
 
@@ -227,7 +228,7 @@ class Office:
         self._renderer = Renderer({TEMPLATE: source})
         self._numbers = itertools.count(1)
         self.outbox, self.channels = MemoryOutbox(), MemoryChannels()
-        self.messages = MessageRenderer(load_templates(shipped("vault")))
+        self.messages = MessageRenderer(load_templates(shipped("templates")))
 
     async def open(self, *, watching: bool = False) -> Process:
         """Start a process; unless `watching`, it reads notes only when a test says so."""
