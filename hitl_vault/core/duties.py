@@ -135,7 +135,7 @@ def who_must_answer(request: Request, people: People, now: datetime) -> list[Rev
     barred = {person(request.action.requested_by), person(request.action.agent)} | {
         person(vote.reviewer)
         for vote in request.votes
-        if vote.payload_sha256 == request.payload_in_force
+        if vote.payload_sha256 == request.payload_in_force and vote.stage >= 0
     }
     named = _named(stage.approvers, people) if stage.approvers else people.reviewers.values()
     present = [_present(one, people, now) for one in named if person(one.name) not in barred]

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from functools import partial
 
 from hitl_vault.core.codes import open_codes
 from hitl_vault.core.duties import Duty, duties, held_until, is_wanted, who_must_answer
@@ -35,6 +36,7 @@ _AT_ONCE = 8  # messages of one way
 _LIMIT_S = 90.0  # longer than any notifier takes
 _LEASE_S = 300.0
 _LEAVE_S = 3.0
+_FOLLOWING, _SENDING = "following the events", "sending what is due"
 _FIRST_S, _LONGEST_S = 5.0, 3600.0
 
 
@@ -64,8 +66,8 @@ class OutboxRunner:
     async def run(self) -> None:
         """Follow and send until cancelled; what goes wrong is logged and tried again."""
         await asyncio.gather(
-            self._supervised("following the events", self._follow),
-            self._supervised("sending what is due", self._deliver),
+            self._supervised(_FOLLOWING, self._follow),
+            self._supervised(_SENDING, self._deliver),
         )
 
     async def _supervised(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -114,6 +116,7 @@ class OutboxRunner:
             await self._clock.sleep(_TOGETHER_S)
             if not await self._take_all():
                 return  # another process followed further; go on from there
+            self._problems.pop(_FOLLOWING, None)
         await self._save()
 
     async def _news(self, after: int) -> None:
@@ -127,9 +130,10 @@ class OutboxRunner:
         head = (await ledger.head()).seq
         waiting = await ledger.find(Filter(statuses=frozenset({Status.PENDING})))
         found: list[Duty] = []
+        follows = self._judge()
         for request in waiting:
             asked = (await ledger.history(request.id))[0]
-            found += self._duties(asked, request)
+            found += follows(asked, request)
         if not await self._outbox.put(found, after=None, upto=head):
             return await self._outbox.cursor() or 0
         self._wake.set()
@@ -139,6 +143,7 @@ class OutboxRunner:
         """Put what follows from every event there is; False if another process did."""
         assert self._followed is not None
         found: list[Duty] = []
+        follows = self._judge()
         async with aclosing(self._parts.ledger.changes(self._followed, follow=False)) as feed:
             upto = self._followed
             requests: dict[str, Request | None] = {}
@@ -147,7 +152,7 @@ class OutboxRunner:
                 known = requests.get(id)
                 if known is None or known.rev < recorded.event.rev:
                     requests[id] = known = await self._request(recorded)
-                found += self._duties(recorded, known)
+                found += follows(recorded, known)
                 upto = recorded.seq
                 if len(found) >= _PAGE:
                     break
@@ -169,12 +174,12 @@ class OutboxRunner:
             await self._outbox.put([], after=self._stored, upto=self._followed)
             self._stored = self._followed
 
-    def _duties(self, recorded: Recorded, request: Request | None) -> list[Duty]:
-        return duties(
-            recorded,
-            request,
-            [channel.way for channel in self._channels().values()],
-            self._parts.people(),
+    def _judge(self) -> Callable[[Recorded, Request | None], list[Duty]]:
+        """Return what says what follows from an event, by the set-up and the people of now."""
+        return partial(
+            duties,
+            ways=[channel.way for channel in self._channels().values()],
+            people=self._parts.people(),
             vault_id=self._telling.vault_id,
             now=self._clock.now(),
         )
@@ -198,6 +203,7 @@ class OutboxRunner:
             idle = [name for name in channels if name not in self._sending]
             for name in idle:
                 await self._send_due(channels[name])
+            self._problems.pop(_SENDING, None)
             await self._pause([name for name in channels if name not in self._sending])
 
     async def _send_due(self, channel: Channel) -> None:
