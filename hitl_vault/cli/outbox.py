@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,6 +76,8 @@ def try_out(
     json: JsonOption = False,
 ) -> None:
     """Send a test message now, and say whether it was taken."""
+    import asyncio
+
     from hitl_vault.cli.opening import locate
     from hitl_vault.cli.printing import Cell, print_lines, safe
     from hitl_vault.cli.records import as_json
@@ -96,6 +97,8 @@ def try_out(
 
 
 async def _try_all(root: Path, name: str | None, to: str | None) -> list[tuple[str, str, str]]:
+    import asyncio
+
     from hitl_vault.adapters.clock import SystemClock
     from hitl_vault.adapters.notify.file import NAME, FileChannels
     from hitl_vault.config import STATE_FOLDER
@@ -154,6 +157,8 @@ async def _try(channel: Channel, to: Sequence[str]) -> str:
 
 def _with(vault: str | None, work: Callable[[SqliteOutbox], Awaitable[_T]], otherwise: _T) -> _T:
     """Do the work with the vault's outbox; where there is none, make none."""
+    import asyncio
+
     from hitl_vault.adapters.outbox.sqlite import SqliteOutbox
     from hitl_vault.cli.opening import locate
     from hitl_vault.config import STATE_FOLDER
