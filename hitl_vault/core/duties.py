@@ -170,7 +170,10 @@ def _present(one: Reviewer, people: People, now: datetime) -> Reviewer:
         to = found.stand_in(now)
         if not to:
             return found
-        found = people.find(to) or Reviewer(name=to)
+        stands_in = people.find(to)
+        if stands_in is None:
+            return one  # who has left stands in no more
+        found = stands_in
     return one if found.stand_in(now) else found
 
 

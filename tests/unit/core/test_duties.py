@@ -107,8 +107,8 @@ def test_who_has_answered_is_not_asked_again_until_the_details_change():
         ([("anna", "ben"), ("ben", "")], ["ben"]),
         ([("anna", "ben"), ("ben", "cara"), ("cara", "")], ["cara"]),
         ([("anna", "ben"), ("ben", "anna")], ["anna"]),  # round and round: better told away
-        ([("anna", "stranger")], ["stranger"]),
-        ([("anna", "invoice-agent")], []),  # a requester stands in for nobody
+        ([("anna", "stranger")], ["anna"]),  # who is not on record stands in for nobody
+        ([("anna", "invoice-agent"), ("invoice-agent", "")], []),  # nor does who asked
     ],
 )
 def test_who_is_away_is_replaced_at_the_end_of_the_chain(chain, who):
