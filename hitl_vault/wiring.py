@@ -15,6 +15,8 @@ from hitl_vault.adapters.checkpoint.file import FileCheckpoints
 from hitl_vault.adapters.checkpoint.webhook import WebhookCheckpoints
 from hitl_vault.adapters.clock import SystemClock
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
+from hitl_vault.adapters.notify.file import FileChannels
+from hitl_vault.adapters.outbox.sqlite import SqliteOutbox
 from hitl_vault.adapters.people.file import FilePeople
 from hitl_vault.adapters.policy.file import FilePolicy
 from hitl_vault.adapters.policy.lock import FilePolicyLock
@@ -23,12 +25,12 @@ from hitl_vault.adapters.presence.lockfile import LockfilePresence
 from hitl_vault.adapters.tokens import Tokens
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
-from hitl_vault.adapters.vault.templates import VaultRenderer
+from hitl_vault.adapters.vault.templates import VaultMessages, VaultRenderer
 from hitl_vault.adapters.vault.traces import trace_of_a_ledger
 from hitl_vault.adapters.watch.supervised import SupervisedWatcher
 from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
 from hitl_vault.engine import orchestrator
-from hitl_vault.engine.parts import Options, Parts
+from hitl_vault.engine.parts import Options, Parts, Telling
 from hitl_vault.errors import ConfigError, InvalidRequest
 from hitl_vault.ports import CheckpointStore, Clock
 
@@ -107,6 +109,12 @@ def assemble(
             checkpoints=checkpoint_store(root, settings.checkpoint_to) if watching else None,
             vault_id=ledger.vault_id,
             policy_lock=policy_lock(root, ledger.vault_id) if settings.policy_lock else None,
+            telling=Telling(
+                outbox=SqliteOutbox(state / "outbox.db"),
+                channels=FileChannels(state, clock),
+                messages=VaultMessages(state / "templates"),
+                vault_id=ledger.vault_id,
+            ),
         )
         opened.pop_all()
     return parts

@@ -18,6 +18,7 @@ from hitl_vault.cli import (
     exits,
     grant,
     helping,
+    outbox,
     policy,
     reading,
     reviewer,
@@ -74,6 +75,7 @@ app.command()(watching.archive)
 app.add_typer(policy.policy, name="policy")
 app.add_typer(reviewer.reviewer, name="reviewer")
 app.add_typer(audit.audit, name="audit")
+app.add_typer(outbox.outbox, name="outbox")
 app.command()(counting.stats)
 app.command("alerts")(counting.print_alerts)
 app.command()(doctor.doctor)

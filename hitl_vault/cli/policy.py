@@ -25,7 +25,7 @@ from hitl_vault.cli.options import (
 from hitl_vault.errors import PolicyError
 
 if TYPE_CHECKING:
-    from hitl_vault.core.model import Verdict
+    from hitl_vault.core.model import Requirement, Verdict
     from hitl_vault.core.policy import Policy, Problem
 
 policy = typer.Typer(help="Check, explain, test and replay the policy.", no_args_is_help=True)
@@ -171,7 +171,6 @@ def explain(
 def _print_explained(verdict: Verdict, findings: Sequence[Any]) -> None:
     from hitl_vault.cli.printing import Cell, Column, heading, print_fields, print_table, safe
     from hitl_vault.cli.telling import needed
-    from hitl_vault.core.durations import show_duration
 
     styles = {"allow": "green", "ask": "yellow", "deny": "red"}
     fields = [
@@ -182,7 +181,7 @@ def _print_explained(verdict: Verdict, findings: Sequence[Any]) -> None:
         fields += [
             ("risk", Cell(verdict.risk)),
             ("needed", Cell(needed(verdict.requirement))),
-            ("time to answer", Cell(show_duration(verdict.requirement.timeout_s))),
+            ("time to answer", Cell(_time_to_answer(verdict.requirement))),
         ]
     if verdict.summary:
         fields.append(("summary", Cell(safe(verdict.summary))))
@@ -204,6 +203,15 @@ def _print_explained(verdict: Verdict, findings: Sequence[Any]) -> None:
             for found in findings
         ],
     )
+
+
+def _time_to_answer(need: Requirement) -> str:
+    from hitl_vault.core.durations import MAX_S, show_duration
+
+    told = [] if need.timeout_s >= MAX_S else [show_duration(need.timeout_s)]
+    if need.timeout_open_s is not None:
+        told.append(f"{show_duration(need.timeout_open_s)} of {', '.join(need.hours)}")
+    return ", or sooner ".join(told) or show_duration(need.timeout_s)
 
 
 @policy.command("test")

@@ -82,6 +82,8 @@ _IGNORE = """\
 # committed.
 ledger.db*
 documents.db*
+outbox.db*
+keys/
 policy.last-good*
 reviewers.lock
 checkpoint.last*

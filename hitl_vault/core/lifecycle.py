@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hitl_vault.core import claims, codes, requirements, steps, voting
+from hitl_vault.core import claims, codes, hours, requirements, steps, voting
 from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Answer, Comment, Effect, Request, Status, is_valid_id
@@ -152,13 +152,14 @@ def _ask(request: Request | None, ask: c.Ask, now: datetime) -> Step | Refusal:
         return steps.refused(
             "the policy's requirement cannot be met: no stage, quorum or time to answer"
         )
+    need = hours.resolved(need, now, now)
     new = Request(
         id=ask.id,
         rev=1,
         status=Status.PENDING,
         action=ask.action,
         payload_sha256=ask.payload_sha256,
-        verdict=ask.verdict,
+        verdict=replace(ask.verdict, requirement=need),
         created_at=now,
         updated_at=now,
         expires_at=now + timedelta(seconds=need.timeout_s),

@@ -142,6 +142,8 @@ class Requirement:
     remind_s: tuple[float, ...] = ()
     escalate: tuple[Escalation, ...] = ()
     grant: GrantLimit | None = None  # None: every action is asked about
+    hours: tuple[str, ...] = ()  # `remind_s`, `escalate` count only these; see `core.hours`
+    timeout_open_s: float | None = None  # a time to answer that counts only `hours`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
 
+from hitl_vault.core.durations import MAX_S
 from hitl_vault.core.model import (
     Answer,
     Assurance,
@@ -22,6 +23,14 @@ from hitl_vault.core.model import (
 )
 from hitl_vault.core.requirements import stricter_requirement
 from hitl_vault.core.voting import person
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenHours:
+    """The business hours a rule counts `remind` and `escalate` in; `timeout` too where it says."""
+
+    open: str
+    timeout: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +48,7 @@ class Demand:
     remind_s: tuple[float, ...] | None = None
     escalate: tuple[Escalation, ...] | None = None
     grant: GrantLimit | None = None
+    hours: OpenHours | None = None
 
 
 # Weaker than anything a rule can say, so that merging with it changes nothing.
@@ -70,7 +80,7 @@ def merge_requirements(
     return replace(
         merged,
         stages=_merge_stages([demand.stages for demand in demands if demand.stages is not None]),
-        timeout_s=default_timeout_s if math.isinf(merged.timeout_s) else merged.timeout_s,
+        timeout_s=_time_to_answer(merged, default_timeout_s),
         use_within_s=(
             default_use_within_s if math.isinf(merged.use_within_s) else merged.use_within_s
         ),
@@ -85,9 +95,18 @@ def merge_requirements(
     )
 
 
+def _time_to_answer(merged: Requirement, default_s: float) -> float:
+    if not math.isinf(merged.timeout_s):
+        return merged.timeout_s
+    return default_s if merged.timeout_open_s is None else MAX_S
+
+
 def _said(demand: Demand) -> Requirement:
+    in_hours = demand.hours is not None and demand.hours.timeout
     return Requirement(
-        timeout_s=_or(demand.timeout_s, math.inf),
+        timeout_s=_or(None if in_hours else demand.timeout_s, math.inf),
+        timeout_open_s=demand.timeout_s if in_hours else None,
+        hours=() if demand.hours is None else (demand.hours.open,),
         use_within_s=_or(demand.use_within_s, math.inf),
         answers=tuple(Answer) if demand.answers is None else demand.answers,
         require_reason=demand.require_reason or (),

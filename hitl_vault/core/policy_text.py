@@ -35,6 +35,7 @@ _FIELDS: dict[str, tuple[str, Callable[[yaml.Node, str, Notes], Any]]] = {
     "use_within": ("use_within_s", values.read_duration),
     "remind": ("remind_s", values.read_reminders),
     "escalate": ("escalate", values.read_escalations),
+    "hours": ("hours", values.read_hours),
     "answers": ("answers", values.read_answers),
     "require_reason": ("require_reason", values.read_answers),
     "assurance": (
@@ -223,7 +224,13 @@ def _warn(rule: Rule, keys: dict[str, yaml.Node], notes: Notes) -> None:
 
 
 def _warn_of_times(rule: Rule, keys: dict[str, yaml.Node], notes: Notes) -> None:
-    if rule.timeout_s is not None:
+    in_hours = rule.hours is not None and rule.hours.timeout
+    if rule.hours is not None and not (rule.remind_s or rule.escalate or in_hours):
+        notes.warning(keys["hours"], "`hours` does nothing without `remind` or `escalate`")
+    if in_hours and rule.timeout_s is None:
+        notes.warning(keys["hours"], "this rule has no `timeout` that could count hours")
+    # hours that only one side counts make the two incomparable
+    if rule.timeout_s is not None and (rule.hours is None or in_hours):
         if any(after_s >= rule.timeout_s for after_s in rule.remind_s or ()):
             notes.warning(keys["remind"], "a reminder at or after the `timeout` is never sent")
         if any(rung.after_s >= rule.timeout_s for rung in rule.escalate or ()):

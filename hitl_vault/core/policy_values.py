@@ -14,10 +14,11 @@ import yaml
 
 from hitl_vault.core import strict_yaml
 from hitl_vault.core.durations import parse_duration
+from hitl_vault.core.hours import parse_hours
 from hitl_vault.core.model import Answer, Escalation, GrantLimit, Stage
 from hitl_vault.core.policy_blocks import Problem, Severity
 from hitl_vault.core.policy_condition import Condition, compile_condition, faults_of
-from hitl_vault.core.policy_merging import folded
+from hitl_vault.core.policy_merging import OpenHours, folded
 from hitl_vault.core.policy_rules import PLACEHOLDER
 from hitl_vault.core.voting import person
 
@@ -177,6 +178,32 @@ def read_escalations(node: yaml.Node, key: str, notes: Notes) -> tuple[Escalatio
         if after_s is not None and to:
             rungs.append(Escalation(after_s=after_s, to=to))
     return tuple(sorted(rungs, key=lambda rung: (rung.after_s, rung.to)))
+
+
+def read_hours(node: yaml.Node, key: str, notes: Notes) -> OpenHours | None:
+    """Read business hours, alone or with whether the time to answer counts them too."""
+    if not isinstance(node, yaml.MappingNode):
+        text = _read_open(node, key, notes)
+        return None if text is None else OpenHours(open=text)
+    keys = notes.known_keys(node, ("open", "timeout"), "hours")
+    if "open" not in keys:
+        notes.error(node, f"`{key}` needs `open`, such as Mon-Fri 09:00-17:00 Europe/Berlin")
+        return None
+    text = _read_open(keys["open"], "open", notes)
+    timeout = read_flag(keys["timeout"], "timeout", notes) if "timeout" in keys else False
+    return None if text is None else OpenHours(open=text, timeout=bool(timeout))
+
+
+def _read_open(node: yaml.Node, key: str, notes: Notes) -> str | None:
+    text = read_text(node, key, notes)
+    if text is None:
+        return None
+    try:
+        parse_hours(text)
+    except ValueError as error:
+        notes.error(node, f"`{key}`: {error}")
+        return None
+    return " ".join(text.split())
 
 
 def read_grant_limit(node: yaml.Node, key: str, notes: Notes) -> GrantLimit | None:

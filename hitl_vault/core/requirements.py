@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hitl_vault.core import hours
 from hitl_vault.core.durations import MAX_S
 from hitl_vault.core.model import Answer, Escalation, GrantLimit, Requirement, Risk, Stage, Verdict
 
@@ -13,9 +14,11 @@ def is_sound(need: Requirement) -> bool:
     times = (
         *(need.timeout_s, need.use_within_s, *need.remind_s),
         *(rung.after_s for rung in need.escalate),
+        *(() if need.timeout_open_s is None else (need.timeout_open_s,)),
     )
     return (
         bool(need.stages)
+        and hours.is_readable(need.hours)
         and all(stage.quorum >= 1 for stage in need.stages)
         and all(0 <= seconds <= MAX_S for seconds in times)
     )
@@ -64,7 +67,23 @@ def stricter_requirement(one: Requirement, two: Requirement) -> Requirement:
             sorted({*one.escalate, *two.escalate}, key=lambda rung: (rung.after_s, rung.to))
         ),
         grant=_narrower(one.grant, two.grant),
+        hours=_widest_hours(one, two),
+        timeout_open_s=min(
+            (s for s in (one.timeout_open_s, two.timeout_open_s) if s is not None), default=None
+        ),
     )
+
+
+def _widest_hours(one: Requirement, two: Requirement) -> tuple[str, ...]:
+    """Return the hours that count for both, so that nothing comes later than either asks: what lies
+    in the hours of any, and all time where one of them counts all time.
+    """
+    timed = [
+        need.hours
+        for need in (one, two)
+        if need.remind_s or need.escalate or need.timeout_open_s is not None
+    ]
+    return tuple(sorted({text for texts in timed for text in texts})) if all(timed) else ()
 
 
 def _narrower(one: GrantLimit | None, two: GrantLimit | None) -> GrantLimit | None:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from hitl_vault.core import commands as c
+from hitl_vault.core import hours
 from hitl_vault.core.model import (
     Answer,
     Assurance,
@@ -321,7 +322,7 @@ def count(request: Request, vote: c.Vote, now: datetime) -> dict[str, Any]:
     others = [known for known in request.votes if mine.isdisjoint(_seat(known))]
     if vote.edit is not None:
         payload = vote.edit.payload_sha256
-        verdict = _judged_again(request, vote.edit.verdict)
+        verdict = _judged_again(request, vote.edit.verdict, now)
         need = verdict.requirement
         changes["verdict"] = verdict
         changes["expires_at"] = min(request.expires_at, now + timedelta(seconds=need.timeout_s))
@@ -365,8 +366,9 @@ def _satisfies(need: Requirement, vote: c.Vote, request: Request) -> bool:
     )
 
 
-def _judged_again(request: Request, fresh: Verdict) -> Verdict:
+def _judged_again(request: Request, fresh: Verdict, now: datetime) -> Verdict:
     """Return the verdict after an edit; what was reminded and escalated before stays so."""
+    fresh = replace(fresh, requirement=hours.resolved(fresh.requirement, request.created_at, now))
     verdict, need = stricter(request.verdict, fresh), request.requirement
     if fresh.effect is Effect.ALLOW:  # it asks for nothing; its requirement is only a default
         return replace(verdict, requirement=need)

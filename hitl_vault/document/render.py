@@ -64,7 +64,7 @@ class Renderer:
             raise DocumentError("the template is missing", path=TEMPLATE)
         digest = hashlib.sha256(templates[TEMPLATE].encode()).hexdigest()
         self._trusted = digest == BUILT_IN_SHA256
-        self._fill = _compiled(templates)
+        self._fill = compiled(templates, TEMPLATE)
 
     def render(
         self, request: Request, history: Sequence[Recorded] = (), voters: Voters = NOBODY
@@ -220,7 +220,12 @@ def _quote(text: str) -> str:
     return "\n".join(f"> {line}".rstrip() for line in text.split("\n")) if text else ""
 
 
-def _compiled(templates: Mapping[str, str]) -> Callable[[dict[str, Any]], str]:
+def compiled(templates: Mapping[str, str], name: str) -> Callable[[dict[str, Any]], str]:
+    """Return what fills one of the templates. Its values are opaque: it places them, no more.
+
+    Raises:
+        DocumentError: It is not Jinja2, or, when it is filled, asks for what there is not.
+    """
     # imported here: most commands never write a note, and this import is slower than they are
     import jinja2
     from jinja2.runtime import LoopContext
@@ -248,21 +253,21 @@ def _compiled(templates: Mapping[str, str]) -> Callable[[dict[str, Any]], str]:
     }
     environment.globals = {}
     try:
-        template = environment.get_template(TEMPLATE)
+        template = environment.get_template(name)
     except jinja2.TemplateError as error:
-        _refuse(error, templates)
+        _refuse(error, templates, name)
 
     def fill(values: dict[str, Any]) -> str:
         try:
             return template.render(values)
         except Exception as error:  # a template's expression may raise anything
-            _refuse(error, templates)
+            _refuse(error, templates, name)
 
     return fill
 
 
-def _refuse(error: Exception, templates: Mapping[str, str]) -> NoReturn:
-    name, line = TEMPLATE, 0
+def _refuse(error: Exception, templates: Mapping[str, str], template: str) -> NoReturn:
+    name, line = template, 0
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename in templates:
             name, line = frame.f_code.co_filename, number

@@ -32,6 +32,7 @@ from hitl_vault.engine.execution import Execution, as_json
 from hitl_vault.engine.granted import answer_by_grant
 from hitl_vault.engine.granting import Granting
 from hitl_vault.engine.guard import Guard
+from hitl_vault.engine.outbox import OutboxRunner
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.policy_record import PolicyRecord
@@ -114,6 +115,9 @@ class Orchestrator(Answering, Granting):
         self._unreported: dict[str, c.Finish] = {}
         self._reporter: asyncio.Task[None] | None = None
         self._timers = Timers(parts, self._recording, self._display.show_soon, self._slowly)
+        self._outbox = (
+            OutboxRunner(parts, parts.telling) if parts.watching and parts.telling else None
+        )
         try:
             await self._record()
             await self._policy_record.update()
@@ -127,6 +131,8 @@ class Orchestrator(Answering, Granting):
                 if parts.checkpoints is not None:
                     beside = Checkpoints(parts, parts.checkpoints, parts.vault_id)
                     self._tasks.append(asyncio.create_task(beside.run(), name="hitl-checkpoints"))
+            if self._outbox is not None:
+                self._tasks.append(asyncio.create_task(self._outbox.run(), name="hitl-outbox"))
         except BaseException:
             await self.aclose()
             raise
@@ -141,6 +147,8 @@ class Orchestrator(Answering, Granting):
             release.push_async_callback(parts.vault.aclose)
             release.push_async_callback(parts.ledger.aclose)
             release.push_async_callback(self._leave, parts)
+            if self._outbox is not None:
+                release.push_async_callback(self._outbox.aclose)
             release.push_async_callback(parts.watcher.aclose)
             tasks, self._tasks = self._tasks, []
             if self._reporter is not None:

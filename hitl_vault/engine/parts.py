@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypedDict
 
-from hitl_vault.core.model import Request
+from hitl_vault.core.model import Code, Request
 from hitl_vault.core.people import People
+from hitl_vault.document.message import MessageRenderer
 from hitl_vault.document.render import Renderer
 from hitl_vault.document.voters import NOBODY, Voters, asks_several, voters_of
 from hitl_vault.engine.alerts import Thresholds
@@ -23,6 +24,7 @@ from hitl_vault.ports import (
     VaultFolder,
     Watcher,
 )
+from hitl_vault.ports_telling import ChannelSource, Outbox
 
 _UNREADABLE = (
     "the record of reviewers cannot be read, so no name and no role counts until it is mended; "
@@ -59,12 +61,23 @@ class Standing(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """What telling people is made of. `vault_id` begins the id of every message."""
+
+    outbox: Outbox
+    channels: ChannelSource
+    messages: MessageRenderer
+    vault_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The ports of one vault.
 
     `policy_path` is where the policy lies, relative to the vault, with `/`.
     `watching` false: the engine reads no notes and runs no timers, and watches only while somebody
-    waits, for commits of other processes.
+    waits, for commits of other processes. Without `telling`, people are told only by their notes.
+    `code_of` works out a one-time code from the vault's code key; None where there is no key.
     """
 
     ledger: Ledger
@@ -84,6 +97,8 @@ class Parts:
     checkpoints: CheckpointStore | None = None
     vault_id: str = ""
     absolute: Callable[[str], str] = str
+    telling: Telling | None = None
+    code_of: Callable[[Request, Code], str] | None = None
 
     def standing(self, reviewer: str) -> Standing:
         """Return as whom this person answers now; as nobody where the record cannot be read."""

@@ -63,6 +63,8 @@ requirements = st.builds(
     veto=st.booleans(),
     remind_s=st.sampled_from([(), (5.0, 20.0), (7.0,)]),
     escalate=st.sampled_from([(), (Escalation(after_s=10.0, to=("cfo",)),)]),
+    hours=often((), ("Sat 09:00-09:30, Sat 09:31-24:00 UTC",)),  # time stands still for 48 s
+    timeout_open_s=often(None, 30.0),
 )
 ENDINGS = (Status.EXECUTED, Status.FAILED, Status.UNKNOWN)
 

@@ -10,11 +10,11 @@ import contextlib
 import logging
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from hitl_vault.adapters.sqlite_file import is_damaged, roll_back, use_wal, version_of
 from hitl_vault.errors import StorageError
 from hitl_vault.ports import Shown, Signature
 
@@ -78,7 +78,7 @@ class DocumentIndex:
         try:
             return work()
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            if not is_damaged(error):
                 raise
             self._connection.close()
             self._connection = self._throw_away(error)
@@ -129,7 +129,7 @@ class DocumentIndex:
                     self._raise(table, value)
             self._connection.execute("COMMIT")
         except BaseException:
-            _roll_back(self._connection)
+            roll_back(self._connection)
             raise
 
     def _raise(self, table: str, seq: int) -> None:
@@ -158,44 +158,20 @@ class DocumentIndex:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     """Make the tables, or make them anew where another version made them."""
-    _use_wal(connection)
+    use_wal(connection)
     connection.execute("PRAGMA synchronous=OFF")
-    if _version(connection) == _VERSION:
+    if version_of(connection) == _VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _version(connection) != _VERSION:  # else another process was quicker
+        if version_of(connection) != _VERSION:  # else another process was quicker
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        _roll_back(connection)
+        roll_back(connection)
         raise
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL; SQLite does not wait by itself while another process does so too."""
-    give_up = time.monotonic() + 15.0
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-            time.sleep(0.005)
-        else:
-            return
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:  # some errors end it by themselves
-        connection.execute("ROLLBACK")
 
 
 def _row(item: Shown) -> tuple[object, ...]:

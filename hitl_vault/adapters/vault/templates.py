@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
+from hitl_vault.document.message import MessageRenderer, News
 from hitl_vault.document.render import Renderer
 from hitl_vault.document.voters import NOBODY, Voters
 from hitl_vault.errors import DocumentError
@@ -83,3 +85,32 @@ class VaultRenderer(Renderer):
         if str(problem) != str(self.problem):
             _log.error("notes are written by the built-in template: %s", problem)
         self.problem = problem
+
+
+class VaultMessages(MessageRenderer):
+    """Makes messages by the vault's own templates where they can be used, else by the shipped."""
+
+    def __init__(self, folder: Path) -> None:
+        built_in = load_templates(shipped("templates"))
+        super().__init__(built_in)
+        self._folder, self._said = folder, ""
+        self._own: MessageRenderer | None = None
+        try:
+            own = load_templates(folder)
+            self._own = MessageRenderer(built_in | own) if own else None
+        except DocumentError as error:
+            self._complain(error)
+
+    def render(self, news: Sequence[News], now: datetime) -> tuple[str, str]:
+        """Return subject and body, as `MessageRenderer` does; never fails for a template."""
+        if self._own is not None:
+            try:
+                return self._own.render(news, now)
+            except DocumentError as error:
+                self._complain(error)
+        return super().render(news, now)
+
+    def _complain(self, error: DocumentError) -> None:
+        if self._said != str(error):
+            self._said = str(error)
+            _log.error("messages are written by the built-in template: %s", error)

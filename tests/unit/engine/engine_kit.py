@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hitl_vault.adapters.ledger.memory import MemoryLedger
-from hitl_vault.adapters.vault.templates import shipped
+from hitl_vault.adapters.outbox.memory import MemoryOutbox
+from hitl_vault.adapters.vault.templates import load_templates, shipped
 from hitl_vault.core.chain import Head
 from hitl_vault.core.commands import Command
+from hitl_vault.core.duties import Way
 from hitl_vault.core.events import Kind, Recorded
-from hitl_vault.core.model import Request
+from hitl_vault.core.model import Code, Request
 from hitl_vault.core.people import People, Reviewer
 from hitl_vault.core.voting import person
+from hitl_vault.document.message import MessageRenderer
 from hitl_vault.document.render import TEMPLATE, Renderer
 from hitl_vault.engine.orchestrator import Orchestrator
-from hitl_vault.engine.parts import Options, Parts
+from hitl_vault.engine.parts import Options, Parts, Telling
 from hitl_vault.errors import ConfigError, Indeterminate, PolicyError, StorageError
-from hitl_vault.ports import Hints, Receipt
+from hitl_vault.ports import Hints, Message, Receipt
+from hitl_vault.ports_telling import Channel
 from hitl_vault.testing.clock import FakeClock
 from hitl_vault.testing.memory_vault import MemoryVault
 
@@ -88,6 +93,47 @@ class MemoryWatcher:
 
     async def aclose(self) -> None:
         self.on_hints = None
+
+
+class Taker:
+    """A notifier that keeps what it is sent. `fails` is raised instead; `hangs` never ends."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.taken: list[tuple[Message, tuple[str, ...]]] = []
+        self.tries = 0
+        self.fails: Exception | None = None
+        self.hangs = False
+
+    async def send(self, message: Message, to: Sequence[str] = ()) -> None:
+        self.tries += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fails is not None:
+            raise self.fails
+        self.taken.append((message, tuple(to)))
+
+    @property
+    def subjects(self) -> list[str]:
+        return [message.subject for message, _ in self.taken]
+
+
+class MemoryChannels:
+    """The ways a test sets up; `broken` says why they cannot be read."""
+
+    def __init__(self) -> None:
+        self.ways: dict[str, Channel] = {}
+        self.broken = ""
+
+    def load(self) -> Mapping[str, Channel]:
+        if self.broken:
+            raise ConfigError(self.broken)
+        return self.ways
+
+    def add(self, way: Way) -> Taker:
+        taker = Taker(way.name)
+        self.ways[way.name] = Channel(way=way, notifier=taker)
+        return taker
 
 
 class FailingLedger(MemoryLedger):
@@ -170,6 +216,7 @@ class Office:
         self.policy_path = self.policy.name
         self.options = Options(**options)
         self.dead: set[str] = set()
+        self.code_of: Callable[[Request, Code], str] | None = None
         self.people = People(
             reviewers={
                 person(name): Reviewer(name=name, roles=held)
@@ -181,6 +228,8 @@ class Office:
         self._renderer = Renderer({TEMPLATE: source})
         self._numbers = itertools.count(1)
         self.policy_lock: Any = None
+        self.outbox, self.channels = MemoryOutbox(), MemoryChannels()
+        self.messages = MessageRenderer(load_templates(shipped("templates")))
 
     async def open(self, *, watching: bool = False) -> Process:
         """Start a process; unless `watching`, it reads notes only when a test says so."""
@@ -200,6 +249,13 @@ class Office:
             options=self.options,
             people=self.load_people,
             policy_lock=self.policy_lock,
+            telling=Telling(
+                outbox=self.outbox,
+                channels=self.channels,
+                messages=self.messages,
+                vault_id="vault",
+            ),
+            code_of=self.code_of,
         )
         process = Process(self, parts)
         await process.open()

@@ -111,6 +111,40 @@ async def test_the_clock_may_be_set_back(office: Office, hitl: Process, asked: R
     assert approved.decided_at >= asked.created_at
 
 
+async def test_a_clock_that_jumps_reminds_and_escalates_no_second_time():
+    """Set back after a reminder, set forward again, seen by another process: each thing came once."""
+    office = Office(LADDER)
+    hitl, other = await office.open(), await office.open()
+    asked = await hitl.request_approval("payment", "", {})
+    for seconds in (601, -400, 500, -700, 2200, -2200, 1000, 1800, -3000, 2900):
+        office.clock.jump(seconds)
+        for process in (hitl, other, hitl, other):
+            await process.timers.tick()
+    assert await office.kinds(asked) == [
+        Kind.REQUESTED, Kind.REMINDED, Kind.REMINDED, Kind.ESCALATED,
+    ]  # fmt: skip
+    approvers = (await hitl.get(asked.id)).requirement.stages[0].approvers
+    assert approvers == ("alice", "cfo")
+
+
+@pytest.mark.parametrize("sweeps", [0, 1, 4])
+async def test_silence_never_approves(sweeps: int):
+    """Whatever time passes, whoever sweeps, in any order: the end of silence is expiry."""
+    office = Office(LADDER)
+    hitl = await office.open()
+    asked = await hitl.request_approval("payment", "", {})
+    for minutes in (9, 2, 20, 14, 1, 13, 1, 60, 600_000):
+        office.clock.advance(minutes * 60)
+        for _ in range(sweeps):
+            await hitl.timers.tick()
+        now = await hitl.check_status(asked.id)
+        assert now in {Status.PENDING, Status.EXPIRED}
+        with pytest.raises((Refused, Conflict)):
+            await hitl.execution(asked.id).claim()
+    assert await hitl.check_status(asked.id) is Status.EXPIRED
+    assert not {Kind.VOTED, Kind.APPROVED} & set(await office.kinds(asked))
+
+
 async def test_the_clock_may_jump_ahead(office: Office, hitl: Process, asked: Request):
     """Three days later nothing can be approved, nor claimed that was approved."""
     other = await hitl.request_approval("payment", "", {"n": 2})

@@ -1,0 +1,1 @@
+"""Owns the ways to tell people. Never decides who is told."""

@@ -1,0 +1,1 @@
+"""Owns the outboxes. Never decides who is told."""

@@ -1,0 +1,237 @@
+"""Owns what people are told of an event: the words, and the same as JSON. Never sends anything.
+
+The words come from templates, whose values are inert, as those of notes are. The first line a
+template makes is the subject, and after a blank line comes the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from hitl_vault.core.durations import show_duration
+from hitl_vault.core.duties import CALLS
+from hitl_vault.core.events import Event, Kind, Recorded
+from hitl_vault.core.model import Answer, Assurance, Request, Status
+from hitl_vault.document.inert import one_line, visible
+from hitl_vault.document.plain import plain, plain_json, plain_line, readable
+from hitl_vault.document.render import compiled
+
+ONE = "message.txt.j2"
+SEVERAL = "digest.txt.j2"
+MAX_JSON = 4_000
+MAX_SUBJECT = 160
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """One event to tell. `request` is as it stands now, None for events of the vault as a whole.
+
+    `waits_for` names who must answer now; `code` is the one-time code of whom it is told to.
+    """
+
+    recorded: Recorded
+    request: Request | None
+    waits_for: tuple[str, ...] = ()
+    note: str = ""
+    code: str = field(default="", repr=False)
+
+
+class MessageRenderer:
+    """Makes messages. Templates are compiled when they are first needed."""
+
+    def __init__(self, templates: Mapping[str, str]) -> None:
+        self._templates = templates
+        self._compiled: dict[str, Callable[[dict[str, Any]], str]] = {}
+
+    def render(self, news: Sequence[News], now: datetime) -> tuple[str, str]:
+        """Return subject and body.
+
+        Raises:
+            DocumentError: A template of one's own cannot be used; `path` names it.
+        """
+        if len(news) == 1:
+            return self._filled(ONE, words(news[0], now))
+        items = [words(one, now) for one in news]
+        requests = {one.recorded.event.request_id for one in news}
+        return self._filled(SEVERAL, {"items": items, "count": len(requests)})
+
+    def _filled(self, name: str, values: dict[str, Any]) -> tuple[str, str]:
+        if name not in self._compiled:
+            self._compiled[name] = compiled(self._templates, name)
+        subject, _, body = self._compiled[name](values).partition("\n")
+        return one_line(subject)[:MAX_SUBJECT], visible(body).strip("\n") + "\n"
+
+
+def words(news: News, now: datetime) -> dict[str, Any]:
+    """Return what a template may place: inert lines and lists of them, by name."""
+    event, request = news.recorded.event, news.request
+    values: dict[str, Any] = {
+        "what": _FACTS[event.kind](event),
+        "calls": event.kind in CALLS,
+        "kind": event.kind.value,
+        "at": _time(event.at),
+        "code": one_line(news.code),
+        "waits_for": [plain_line(name, limit=80) for name in news.waits_for],
+        "title": "",
+        "details": [],
+        "exact": "",
+        "id": "",
+        "deadline": "",
+    }
+    return values if request is None else values | _of_request(news, request, now)
+
+
+def _of_request(news: News, request: Request, now: datetime) -> dict[str, Any]:
+    action, verdict = request.action, request.verdict
+    exact = plain_json(request.details, limit=MAX_JSON)
+    return {
+        "id": plain_line(request.id),
+        "title": title(request),
+        "status": request.status.value,
+        "details": readable(request.details),
+        "exact": exact or "longer than a message; it stands in the note",
+        "payload_sha256": request.payload_in_force,
+        "edited": request.edited is not None,
+        "risk": verdict.risk.value,
+        "why": [plain_line(reason, limit=300) for reason in verdict.reasons]
+        or ["no rule allows it without asking"],
+        "rules": ", ".join(plain_line(rule, limit=80) for rule in verdict.rules),
+        "asked_by": plain_line(action.requested_by, limit=120),
+        "agent": "" if action.agent == action.requested_by else plain_line(action.agent, limit=120),
+        "deadline": deadline(request, now),
+        "how": how(request, news.note, with_code=bool(news.code)),
+        "says": plain(action.description),
+    }
+
+
+def title(request: Request) -> str:
+    """Return what an action is, in one line."""
+    kind = plain_line(request.action.type.replace("_", " "), limit=60) or "action"
+    rest = plain_line(request.verdict.summary or request.action.description, limit=100)
+    return f"{kind}: {rest}" if rest else kind
+
+
+def deadline(request: Request, now: datetime) -> str:
+    """Return until when it can be answered, "" where it no longer can."""
+    if request.status is not Status.PENDING:
+        return ""
+    left = (request.expires_at - now).total_seconds()
+    return f"{_time(request.expires_at)} ({show_duration(left)} left)"
+
+
+def how(request: Request, note: str, *, with_code: bool) -> list[str]:
+    """Return how to answer, one way a line; nothing once it is answered."""
+    if request.status is Status.UNKNOWN:
+        return [f"hitl resolve {plain_line(request.id)} with executed or failed"]
+    if request.status is not Status.PENDING:
+        return []
+    need = request.requirement
+    if plain_line(request.id) != request.id:  # an id of the caller's own that looks like an address
+        return ["hitl review"]
+    verbs = [
+        f"hitl {verb} {request.id}"
+        for verb, answer in (("approve", Answer.APPROVE), ("reject", Answer.REJECT))
+        if answer in need.answers
+    ]
+    ways = [" or ".join(verbs) or f"hitl review {request.id}"]
+    if note and (need.assurance is Assurance.EDITED or with_code):
+        ways.append(f"in the note {note}")
+    elif note:
+        ways.append(f"read the note {note}; it cannot answer, as the rule asks for more")
+    return ways
+
+
+def facts(news: News) -> dict[str, Any]:
+    """Return the same as JSON values, exactly as recorded; never a code."""
+    recorded, request = news.recorded, news.request
+    event = recorded.event
+    found: dict[str, Any] = {
+        "seq": recorded.seq,
+        "hash": recorded.hash,
+        "kind": event.kind.value,
+        "at": msgspec.to_builtins(event.at),
+        "actor": event.actor,
+        "data": event.data,
+        "request": None,
+    }
+    if request is not None:
+        found["request"] = {
+            "id": request.id,
+            "rev": request.rev,
+            "status": request.status.value,
+            "type": request.action.type,
+            "description": request.action.description,
+            "details": request.details,
+            "payload_sha256": request.payload_in_force,
+            "requested_by": request.action.requested_by,
+            "agent": request.action.agent,
+            "run_id": request.action.run_id,
+            "risk": request.verdict.risk.value,
+            "summary": request.verdict.summary,
+            "rules": list(request.verdict.rules),
+            "reasons": list(request.verdict.reasons),
+            "waits_for": list(news.waits_for),
+            "reviewers": list(request.reviewers),
+            "reason": request.reason,
+            "created_at": msgspec.to_builtins(request.created_at),
+            "expires_at": msgspec.to_builtins(request.expires_at),
+            "note": news.note,
+            "answer": how(request, news.note, with_code=False),
+        }
+    return found
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _name(event: Event, key: str = "") -> str:
+    found = event.data.get(key) if key else event.actor
+    return plain_line(str(found or ""), limit=80) or "nobody named"
+
+
+def _because(event: Event, key: str = "reason") -> str:
+    text = plain_line(str(event.data.get(key) or ""), limit=300)
+    return f": {text}" if text else ""
+
+
+def _escalated(event: Event) -> str:
+    names = ", ".join(plain_line(str(name), limit=80) for name in event.data.get("to", ()))
+    return f"Nobody has answered: {names} may answer too"
+
+
+_FACTS: dict[Kind, Callable[[Event], str]] = {
+    Kind.REQUESTED: lambda _: "An answer is needed",
+    Kind.VOTED: lambda _: "The next stage needs an answer",
+    Kind.EDITED: lambda _: "The details were changed: an answer is needed",
+    Kind.APPROVED: lambda _: "Approved",
+    Kind.REJECTED: lambda _: "Rejected",
+    Kind.EXPIRED: lambda event: f"Expired{_because(event)}",
+    Kind.CANCELLED: lambda event: f"Cancelled by {_name(event)}{_because(event)}",
+    Kind.CLAIMED: lambda event: f"Started by {_name(event)}",
+    Kind.EXECUTED: lambda _: "Executed",
+    Kind.FAILED: lambda event: f"Failed{_because(event, 'error')}",
+    Kind.LOST: lambda event: f"How it ended is not known{_because(event, 'error')}",
+    Kind.RESOLVED: lambda event: f"Resolved as {_name(event, 'status')} by {_name(event)}",
+    Kind.REMINDED: lambda _: "It still waits for an answer",
+    Kind.ESCALATED: _escalated,
+    Kind.COMMENTED: lambda event: f"{_name(event)} remarks{_because(event, 'text')}",
+    Kind.CODE_ISSUED: lambda event: f"A one-time code for {_name(event, 'reviewer')}",
+    Kind.REFUSED: lambda event: (
+        f"An answer in the name of {_name(event, 'reviewer')} was refused"
+        f"{_because(event, 'problem')}"
+    ),
+    Kind.POLICY_CHANGED: lambda event: (
+        f"A policy came into force{', which is looser' if event.data.get('loosens') else ''}"
+    ),
+    Kind.REVIEWERS_CHANGED: lambda _: "The reviewers or their keys were changed",
+    Kind.GRANTED: lambda event: f"{_name(event)} granted {_name(event, 'type')}",
+    Kind.GRANT_USED: lambda event: f"A grant was used for {_name(event, 'request_id')}",
+    Kind.GRANT_REVOKED: lambda event: f"{_name(event)} revoked a grant{_because(event)}",
+    Kind.FACTOR_SPENT: lambda event: f"{_name(event)} used a second factor",
+}
