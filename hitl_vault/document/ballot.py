@@ -39,7 +39,7 @@ class Untouched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """One clear answer. `reviewer` and `reason` are "" where nothing was typed.
+    """One clear answer. `reviewer`, `reason` and `code` are "" where nothing was typed.
 
     `details` are the changed ones for `Answer.EDIT`, else None.
     """
@@ -48,6 +48,7 @@ class Answered:
     reviewer: str
     reason: str
     details: Details | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,7 @@ def read_ballot(document: Document, request: Request, folder: Folder) -> Reading
         reviewer=document.reviewer,
         reason=document.reason or reason,
         details=details,
+        code=document.code,
     )
 
 

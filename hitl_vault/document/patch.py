@@ -1,8 +1,9 @@
 """Owns bringing a note up to its request's state. Never changes a byte that is not the engine's.
 
 The engine owns the values of `status`, `payload_sha256` and `risk`, its own tag, an empty
-`reviewer` or `reason`, the code blocks and labelled lines it wrote, the ticks of an answer that is
-counted, the feedback line, and the lines of Result and Audit.
+`reviewer` or `reason`, the `code` of a request that is decided, the code blocks and labelled lines
+it wrote, the ticks of an answer that is counted, the feedback line, and the lines of Result and
+Audit.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from hitl_vault.core import codes
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Answer, Request, Status
 from hitl_vault.core.voting import UNNAMED
 from hitl_vault.document import render, wording
 from hitl_vault.document.ballot import Answered, Folder, read_ballot
 from hitl_vault.document.feedback import with_feedback
-from hitl_vault.document.frontmatter import quoted, text_of
+from hitl_vault.document.frontmatter import CODE, quoted, text_of
 from hitl_vault.document.outline import AUDIT, RESULT, Section
 from hitl_vault.document.reading import Document, parse_document
 from hitl_vault.document.render import Renderer
@@ -97,8 +99,9 @@ def _is_answered_for(document: Document, request: Request) -> bool:
     if not isinstance(reading, Answered):
         return False
     name = (reading.reviewer or UNNAMED).casefold()
+    by_code = bool(reading.code) and not reading.reviewer  # the code says whose answer it is
     return any(
-        vote.reviewer.casefold() == name
+        (vote.reviewer.casefold() == name or (by_code and vote.channel == codes.CHANNEL))
         and vote.payload_sha256 == request.payload_in_force
         and (vote.answer is Answer.REJECT) == (reading.answer is Answer.REJECT)
         for vote in request.votes
@@ -113,6 +116,7 @@ def _close_ballot(splices: Splices, request: Request) -> None:
             splices.set_property(key, quoted(value, names=True))
     if "reason" in entries and _is_former_reason(splices.document, request):
         splices.set_property("reason", quoted(render.reason(request), names=True))
+    _empty(splices, CODE)
 
 
 def _is_former_reason(document: Document, request: Request) -> bool:
@@ -128,13 +132,17 @@ def _is_former_reason(document: Document, request: Request) -> bool:
 
 def _reset_ballot(splices: Splices, request: Request) -> None:
     _set_status(splices, request)
-    entries = splices.document.entries
-    for key in ("reviewer", "reason"):
-        if key in entries and text_of(entries[key]) != "":
-            splices.set_property(key, '""')
+    for key in ("reviewer", "reason", CODE):
+        _empty(splices, key)
     for box in splices.document.outline.boxes:
         if box.mark >= 0:
             splices.replace(box.mark, box.mark + 1, " ")
+
+
+def _empty(splices: Splices, key: str) -> None:
+    entries = splices.document.entries
+    if key in entries and text_of(entries[key]) != "":
+        splices.set_property(key, '""')
 
 
 def _set_status(splices: Splices, request: Request) -> None:
@@ -196,7 +204,8 @@ def _after_known(
 def _check(before: Document, after: Document, request: Request) -> None:
     decided = request.status is not Status.PENDING
     missed = decided and "status" in before.entries and after.status_text != request.status
-    if missed or after.entries.keys() != before.entries.keys() or after.id != before.id:
+    others = (after.entries.keys() ^ before.entries.keys()) - {CODE}
+    if missed or others or after.id != before.id:
         raise DocumentError("the properties cannot be replaced where they stand", line=2)
 
 

@@ -5,6 +5,7 @@ Never decides. What is unclear is answered in the note and the waiter keeps wait
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import assert_never
 
@@ -14,13 +15,15 @@ from hitl_vault.core.model import Answer, Assurance, Request, Status
 from hitl_vault.document.ballot import Answered, Folder, Unclear, Untouched, read_ballot
 from hitl_vault.document.feedback import takes_feedback
 from hitl_vault.document.reading import Document, looks_torn, parse_document
+from hitl_vault.engine import proving
+from hitl_vault.engine.codes import issue_where_wanted
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.edits import propose
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.showing import holds_words, standing
-from hitl_vault.errors import DocumentError, InvalidRequest
+from hitl_vault.errors import ConfigError, DocumentError, InvalidRequest, TrustError
 from hitl_vault.ports import Kept, Loaded, Receipt
 
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
@@ -146,13 +149,30 @@ class Answers:
             **self._parts.standing(reviewer),
             edit=edit,
         )
+        if ballot.code:
+            try:
+                vote = await proving.by_code(self._parts, request, vote, ballot.code)
+            except (TrustError, ConfigError) as error:  # the tick stays: only the code is wrong
+                await self._display.tell(request, path, loaded, f"Not decided: {error}.")
+                return
         receipt = await self._parts.ledger.submit(vote)
+        if receipt.kept is Kept.REFUSED and receipt.request is not None:
+            await self._record_refused(receipt.request, vote)
         await self._acknowledge(receipt, vote, path, loaded)
+
+    async def _record_refused(self, request: Request, vote: c.Vote) -> None:
+        """Record a code that another answer used up in between."""
+        problem = proving.proves_nothing(self._parts, request, vote)
+        if problem:
+            with contextlib.suppress(TrustError):
+                await proving.refuse(self._parts, vote, problem)
 
     async def _acknowledge(self, receipt: Receipt, vote: c.Vote, path: str, loaded: Loaded) -> None:
         request = receipt.request
         if request is None:
             return
+        if vote.edit is not None and receipt.kept is Kept.ACCEPTED:
+            await issue_where_wanted(self._parts, request)  # codes are for the details in force
         match receipt.kept:
             case Kept.ACCEPTED if request.status is Status.PENDING and vote.edit is None:
                 sentence = _counted(request, vote)

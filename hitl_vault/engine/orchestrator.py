@@ -26,6 +26,7 @@ from hitl_vault.engine.checks import (
     seconds_of,
     text_of,
 )
+from hitl_vault.engine.codes import issue_where_wanted
 from hitl_vault.engine.desk import Desk
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.execution import Execution, as_json
@@ -254,7 +255,7 @@ class Orchestrator(Answering):
             await self._display.show_new(receipt.request)
         else:
             await self._display.show(receipt.request.id)
-        return receipt.request
+        return await issue_where_wanted(self._parts, receipt.request)
 
     async def _known(self, id: str | None, key: str | None) -> Request | None:
         if id is not None and (found := await self._parts.ledger.get(id)):

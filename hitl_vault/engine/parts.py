@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 from hitl_vault.core.people import People
@@ -12,10 +12,13 @@ from hitl_vault.errors import ConfigError
 from hitl_vault.ports import (
     CheckpointStore,
     Clock,
+    CodeKey,
     Ledger,
     PolicyLock,
     PolicySource,
     Presence,
+    Prover,
+    SecondFactor,
     VaultFolder,
     Watcher,
 )
@@ -39,6 +42,8 @@ class Options:
     missing_after_s: float = 5.0
     unreadable_after_s: float = 30.0
     checkpoint_every_s: float = 86400.0
+    code_valid_s: float = 3600.0
+    codes: str = "auto"
 
 
 class Standing(TypedDict):
@@ -56,7 +61,8 @@ class Parts:
 
     `policy_path` is where the policy lies, relative to the vault, with `/`.
     `watching` false: the engine reads no notes and runs no timers, and watches only while somebody
-    waits, for commits of other processes.
+    waits, for commits of other processes. `vault_id` is what signed answers name the vault by;
+    `provers` judge them, by the kind of their keys.
     """
 
     ledger: Ledger
@@ -75,6 +81,9 @@ class Parts:
     policy_lock: PolicyLock | None = None
     checkpoints: CheckpointStore | None = None
     vault_id: str = ""
+    provers: Mapping[str, Prover] = field(default_factory=dict)
+    code_key: CodeKey | None = None
+    second_factor: SecondFactor | None = None
     absolute: Callable[[str], str] = str
 
     def standing(self, reviewer: str) -> Standing:

@@ -67,7 +67,9 @@ class Case:
             )
         )
 
-    def edit(self, details: Details, *, verdict: Verdict | None = None, reviewer="alice") -> Case:
+    def edit(
+        self, details: Details, *, verdict: Verdict | None = None, reviewer="alice", **more
+    ) -> Case:
         """Return the case after an approval with changes."""
         digest = payload_sha256(with_details(self.request.action, details))
         edit = c.ProposedEdit(
@@ -76,7 +78,7 @@ class Case:
             changes=changes_between(self.request.details, details),
             verdict=verdict or self.request.verdict,
         )
-        return self.vote(Answer.EDIT, reviewer, edit=edit)
+        return self.vote(Answer.EDIT, reviewer, edit=edit, **more)
 
     def run(self, status: Status = Status.EXECUTED, **more) -> Case:
         """Return the case after a claim and its end."""
@@ -177,6 +179,7 @@ CASES = {
     "pending": ask(),
     "plain": ask(answers=(Answer.APPROVE, Answer.REJECT), summary="", run_id=""),
     "signed": ask(assurance=Assurance.SIGNED),
+    "authenticated": ask(assurance=Assurance.AUTHENTICATED),
     "two_people": ask(stages=(replace(Requirement().stages[0], quorum=2),)),
     "one_of_two": ask(stages=(replace(Requirement().stages[0], quorum=2),)).vote(),
     "approved": ask().vote(reason="fine by me"),
