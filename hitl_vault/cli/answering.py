@@ -17,10 +17,11 @@ from hitl_vault.cli.options import (
     VaultOption,
     parse_details,
 )
+from hitl_vault.cli.signing import CodeOption, SignOption, TotpOption, asked_for
 from hitl_vault.errors import HitlVaultError, InvalidRequest
 
 if TYPE_CHECKING:
-    from hitl_vault.core.model import Details, Request
+    from hitl_vault.core.model import Answer, Details, Request
     from hitl_vault.wiring import Orchestrator
 
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why.")]
@@ -29,7 +30,7 @@ AsOption = Annotated[
     typer.Option(
         "--as",
         metavar="NAME",
-        help="Answer in this name; unless it is your own user name, that proves nothing.",
+        help="Answer in this name; if it is not your own user name, that alone proves nothing.",
         show_default=False,
     ),
 ]
@@ -55,13 +56,17 @@ def approve(
         ),
     ] = None,
     name: AsOption = None,
+    sign: SignOption = None,
+    code: CodeOption = None,
+    totp: TotpOption = None,
     vault: VaultOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Approve requests, as the user you are logged in as."""
+    """Approve requests, as the user you are, or by a proof."""
     from hitl_vault.core.model import Answer
 
-    who = answering_as(name)
+    proof = _Proof(sign, code, totp)
+    who = answering_as(name, proved=proof.is_given)
 
     async def answer(hitl: Orchestrator, id: str) -> Request:
         edited = None
@@ -70,28 +75,71 @@ def approve(
             edited = with_changes(request.details, details, change or [])
         seen = _what_was_seen(request, payload)
         said = Answer.APPROVE if edited is None else Answer.EDIT
-        return await hitl.vote(id, said, reason=reason, details=edited, payload_sha256=seen, **who)
+        given = {"reason": reason, "details": edited, "payload_sha256": seen}
+        return await proof.vote(hitl, id, said, given, who)
 
-    _answer_all(ids, answer, vault, as_json=json)
+    answer_all(ids, answer, vault, as_json=json)
 
 
 def reject(
     ids: IdsArgument,
     reason: ReasonOption = "",
     name: AsOption = None,
+    sign: SignOption = None,
+    code: CodeOption = None,
+    totp: TotpOption = None,
     vault: VaultOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Reject requests, as the user you are logged in as."""
+    """Reject requests, as the user you are, or by a proof."""
     from hitl_vault.core.model import Answer
 
-    who = answering_as(name)
-    _answer_all(
+    proof = _Proof(sign, code, totp)
+    who = answering_as(name, proved=proof.is_given)
+    answer_all(
         ids,
-        lambda hitl, full: hitl.vote(full, Answer.REJECT, reason=reason, **who),
+        lambda hitl, full: proof.vote(hitl, full, Answer.REJECT, {"reason": reason}, who),
         vault,
         as_json=json,
     )
+
+
+class _Proof:
+    """What a command was given to prove who answers: a key to sign with, or a code."""
+
+    def __init__(self, sign: str | None, code: str | None, totp: str | None) -> None:
+        if sum(given is not None for given in (sign, code, totp)) > 1:
+            raise InvalidRequest("give one of --sign, --code and --totp, not several")
+        code, totp = asked_for(code, "code"), asked_for(totp, "second factor's code")
+        for option, given in (("sign", sign), ("code", code), ("totp", totp)):
+            if given is not None and not given.strip():
+                raise InvalidRequest(f"{option}: it is empty")
+        self._sign, self._code, self._totp = sign, code, totp
+
+    @property
+    def is_given(self) -> bool:
+        return any(given is not None for given in (self._sign, self._code, self._totp))
+
+    async def vote(
+        self,
+        hitl: Orchestrator,
+        id: str,
+        answer: Answer,
+        given: dict[str, Any],
+        who: dict[str, Any],
+    ) -> Request:
+        """Hand an answer in with the proof of it."""
+        proof = ""
+        if self._sign is not None:
+            import asyncio
+
+            from hitl_vault.cli.signing import signed_with
+
+            stated = await hitl.statement(id, answer, reviewer=who["reviewer"], **given)
+            proof = await asyncio.to_thread(signed_with, stated, self._sign)
+        return await hitl.vote(
+            id, answer, **given, **who, proof=proof, code=self._code or "", totp=self._totp or ""
+        )
 
 
 def _what_was_seen(request: Request, payload: str | None) -> str:
@@ -121,9 +169,7 @@ def cancel(
 ) -> None:
     """Withdraw requests that do not run yet."""
     by = _user()
-    _answer_all(
-        ids, lambda hitl, full: hitl.cancel(full, by=by, reason=reason), vault, as_json=json
-    )
+    answer_all(ids, lambda hitl, full: hitl.cancel(full, by=by, reason=reason), vault, as_json=json)
 
 
 def comment(
@@ -134,7 +180,7 @@ def comment(
 ) -> None:
     """Add a remark to a request; it decides nothing."""
     author = _user()
-    _answer_all(
+    answer_all(
         [id], lambda hitl, full: hitl.comment(full, text, author=author), vault, as_json=json
     )
 
@@ -154,7 +200,7 @@ def resolve(
     if outcome not in {"executed", "failed"}:
         raise InvalidRequest(f"an execution ended executed or failed, not {outcome!r}")
     by, status = _user(), Status(outcome)
-    _answer_all(
+    answer_all(
         [id],
         lambda hitl, full: hitl.resolve(full, status, by=by, reason=reason),
         vault,
@@ -168,14 +214,19 @@ def _user() -> str:
     return os_user()
 
 
-def answering_as(name: str | None) -> dict[str, Any]:
-    """Return who answers and how sure that is, as the engine takes it; say so if it is not."""
+def answering_as(name: str | None, *, proved: bool = False) -> dict[str, Any]:
+    """Return who answers and how sure that is, as the engine takes it; say so if it is not.
+
+    With `proved`, a proof of its own shows who answers.
+    """
     from hitl_vault.cli.printing import remark, safe
     from hitl_vault.core.model import Assurance
 
     user = _user()
     if name is None or name == user:
         return {"reviewer": user, "assurance": Assurance.AUTHENTICATED, "channel": "cli"}
+    if proved:
+        return {"reviewer": name, "channel": "cli"}
     remark(f"you are {user}; a typed name proves nothing, so it counts as edited: {safe(name)}")
     return {"reviewer": name, "assurance": Assurance.EDITED, "channel": "cli"}
 
@@ -206,7 +257,7 @@ def with_changes(details: Details, whole: str | None, changes: list[str]) -> Det
     return new
 
 
-def _answer_all(ids: list[str], answer: Answering, vault: str | None, *, as_json: bool) -> None:
+def answer_all(ids: list[str], answer: Answering, vault: str | None, *, as_json: bool) -> None:
     """Do it to each request in turn; what fails does not stop the others."""
     import asyncio
 

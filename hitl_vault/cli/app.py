@@ -12,11 +12,14 @@ from hitl_vault.cli import (
     answering,
     asking,
     audit,
+    balloting,
+    codes,
     counting,
     demo,
     doctor,
     exits,
     helping,
+    keys,
     policy,
     reading,
     reviewer,
@@ -71,6 +74,9 @@ app.command()(watching.watch)
 app.command()(watching.archive)
 app.add_typer(policy.policy, name="policy")
 app.add_typer(reviewer.reviewer, name="reviewer")
+app.add_typer(balloting.ballot, name="ballot")
+app.add_typer(codes.code, name="code")
+app.add_typer(keys.key, name="key")
 app.add_typer(audit.audit, name="audit")
 app.command()(counting.stats)
 app.command()(doctor.doctor)

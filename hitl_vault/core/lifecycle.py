@@ -357,7 +357,7 @@ def _issue_code(request: Request, command: c.IssueCode, now: datetime) -> Step |
 
 def _refuse(request: Request, refuse: c.Refuse, now: datetime) -> Step | Refusal:
     if codes.was_guessed(request, refuse.code_id, refuse.guess):
-        return _duplicate("this wrong guess is recorded")
+        return steps.duplicate("this wrong guess is recorded")
     guessed = any(
         code.code_id == refuse.code_id and code.tries < codes.MAX_TRIES for code in request.codes
     )

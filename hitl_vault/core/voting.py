@@ -180,7 +180,8 @@ _HOW = {
     "`hitl approve {id} --code CODE`, or as yourself with `hitl approve {id}` or "
     "`hitl reject {id}`",
     "signed": "with your key, as `hitl approve {id} --sign KEY` or `hitl reject {id} --sign KEY`, "
-    "or on another machine with `hitl ballot`, or have the rule's `assurance` lowered in the policy",
+    "or on another machine with `hitl ballot`, or have the rule's `assurance` lowered in the "
+    "policy",
 }
 
 

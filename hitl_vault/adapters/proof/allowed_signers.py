@@ -31,7 +31,7 @@ _TYPES = (
 )
 _QUOTED = re.compile(r'"(?:\\"|[^"])*"')
 _OPTIONS = re.compile(r'(?:"(?:\\"|[^"])*"|[^\s"])+')
-_FIRST = re.compile(r'"([^"]*)"\s*|(\S+)\s*')
+_FIRST = re.compile(r'"([^"]*)"\s*|([^\s"]+)\s*')
 _PATTERN = frozenset("*?!")
 _MAX_BYTES = 1_000_000
 

@@ -243,8 +243,8 @@ async def test_every_changed_byte_of_a_proof_is_refused(office, hitl, asked):
     parts = hitl._parts
     from hitl_vault.engine import proving
 
-    draft = hitl._draft(
-        asked, Answer.APPROVE, reviewer="alice", reason="", details=None, payload_sha256=None
+    _, draft = await hitl._draft(
+        asked.id, Answer.APPROVE, reviewer="alice", reason="", details=None, payload_sha256=None
     )
 
     async def is_refused(text):
