@@ -17,7 +17,7 @@ from rich.table import Table as RichTable
 from benchmarks import common
 from benchmarks.common import REPOSITORY, Scale, Table, commit, load, machine, today, versions
 
-FIGURES = ("wake", "cycles", "stress", "scale", "memory", "cold", "policy", "commit")
+FIGURES = ("wake", "cycles", "stress", "scale", "memory", "cold", "policy", "commit", "proof")
 PAGE = REPOSITORY / "docs" / "performance.md"
 
 

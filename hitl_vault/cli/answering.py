@@ -17,11 +17,11 @@ from hitl_vault.cli.options import (
     VaultOption,
     parse_details,
 )
-from hitl_vault.cli.signing import CodeOption, SignOption, TotpOption, asked_for
+from hitl_vault.cli.signing import CodeOption, Proof, SignOption, TotpOption
 from hitl_vault.errors import HitlVaultError, InvalidRequest
 
 if TYPE_CHECKING:
-    from hitl_vault.core.model import Answer, Details, Request
+    from hitl_vault.core.model import Details, Request
     from hitl_vault.wiring import Orchestrator
 
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why.")]
@@ -65,7 +65,7 @@ def approve(
     """Approve requests, as the user you are, or by a proof."""
     from hitl_vault.core.model import Answer
 
-    proof = _Proof(sign, code, totp)
+    proof = Proof(sign, code, totp)
     who = answering_as(name, proved=proof.is_given)
 
     async def answer(hitl: Orchestrator, id: str) -> Request:
@@ -94,7 +94,7 @@ def reject(
     """Reject requests, as the user you are, or by a proof."""
     from hitl_vault.core.model import Answer
 
-    proof = _Proof(sign, code, totp)
+    proof = Proof(sign, code, totp)
     who = answering_as(name, proved=proof.is_given)
     answer_all(
         ids,
@@ -102,44 +102,6 @@ def reject(
         vault,
         as_json=json,
     )
-
-
-class _Proof:
-    """What a command was given to prove who answers: a key to sign with, or a code."""
-
-    def __init__(self, sign: str | None, code: str | None, totp: str | None) -> None:
-        if sum(given is not None for given in (sign, code, totp)) > 1:
-            raise InvalidRequest("give one of --sign, --code and --totp, not several")
-        code, totp = asked_for(code, "code"), asked_for(totp, "second factor's code")
-        for option, given in (("sign", sign), ("code", code), ("totp", totp)):
-            if given is not None and not given.strip():
-                raise InvalidRequest(f"{option}: it is empty")
-        self._sign, self._code, self._totp = sign, code, totp
-
-    @property
-    def is_given(self) -> bool:
-        return any(given is not None for given in (self._sign, self._code, self._totp))
-
-    async def vote(
-        self,
-        hitl: Orchestrator,
-        id: str,
-        answer: Answer,
-        given: dict[str, Any],
-        who: dict[str, Any],
-    ) -> Request:
-        """Hand an answer in with the proof of it."""
-        proof = ""
-        if self._sign is not None:
-            import asyncio
-
-            from hitl_vault.cli.signing import signed_with
-
-            stated = await hitl.statement(id, answer, reviewer=who["reviewer"], **given)
-            proof = await asyncio.to_thread(signed_with, stated, self._sign)
-        return await hitl.vote(
-            id, answer, **given, **who, proof=proof, code=self._code or "", totp=self._totp or ""
-        )
 
 
 def _what_was_seen(request: Request, payload: str | None) -> str:

@@ -1,14 +1,18 @@
-"""Owns signing an answer for a command, with whatever key was named. Never keeps a key."""
+"""Owns what proves an answer on the command line: a key to sign with, a code. Never keeps one."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hitl_vault.errors import ConfigError
+from hitl_vault.errors import ConfigError, InvalidRequest
+
+if TYPE_CHECKING:
+    from hitl_vault.core.model import Answer, Request
+    from hitl_vault.wiring import Orchestrator
 
 SECRET_VARIABLE = "HITL_HMAC_SECRET"  # noqa: S105  its name
 
@@ -40,6 +44,43 @@ TotpOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+class Proof:
+    """What a command was given to prove who answers: a key to sign with, or a code."""
+
+    def __init__(self, sign: str | None, code: str | None, totp: str | None) -> None:
+        if sum(given is not None for given in (sign, code, totp)) > 1:
+            raise InvalidRequest("give one of --sign, --code and --totp, not several")
+        code, totp = asked_for(code, "code"), asked_for(totp, "second factor's code")
+        for option, given in (("sign", sign), ("code", code), ("totp", totp)):
+            if given is not None and not given.strip():
+                raise InvalidRequest(f"{option}: it is empty")
+        self._sign, self._code, self._totp = sign, code, totp
+
+    @property
+    def is_given(self) -> bool:
+        """True if it shows by itself who answers."""
+        return any(given is not None for given in (self._sign, self._code, self._totp))
+
+    async def vote(
+        self,
+        hitl: Orchestrator,
+        id: str,
+        answer: Answer,
+        given: dict[str, Any],
+        who: dict[str, Any],
+    ) -> Request:
+        """Hand an answer in with the proof of it."""
+        proof = ""
+        if self._sign is not None:
+            import asyncio
+
+            stated = await hitl.statement(id, answer, reviewer=who["reviewer"], **given)
+            proof = await asyncio.to_thread(signed_with, stated, self._sign)
+        return await hitl.vote(
+            id, answer, **given, **who, proof=proof, code=self._code or "", totp=self._totp or ""
+        )
 
 
 def signed_with(statement: Any, key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -12,10 +13,12 @@ from hitl_vault.core.model import Assurance, Code, Request, Status
 from hitl_vault.core.people import MAX_CHAIN, People, Reviewer
 from hitl_vault.core.voting import person
 from hitl_vault.engine.parts import Parts
-from hitl_vault.errors import ConfigError
+from hitl_vault.errors import ConfigError, HitlVaultError
 from hitl_vault.ports import Receipt
 
 AUTO = "auto"
+
+_log = logging.getLogger(__name__)
 
 
 async def issue(parts: Parts, request: Request, reviewer: str, code_id: str) -> Receipt:
@@ -27,15 +30,33 @@ async def issue(parts: Parts, request: Request, reviewer: str, code_id: str) -> 
     return await parts.ledger.submit(command)
 
 
+def can_send(parts: Parts) -> bool:
+    """True if codes are sent by themselves, and there is anybody to send one to."""
+    if parts.options.codes != AUTO or parts.code_key is None:
+        return False
+    try:
+        return any(reviewer.notify for reviewer in parts.people().reviewers.values())
+    except ConfigError:
+        return False  # said wherever somebody answers
+
+
 async def issue_where_wanted(parts: Parts, request: Request) -> Request:
     """Issue a code to each named reviewer who can be reached, where the rule asks for one.
 
     Once for each reviewer and payload, however often it is called; return the request after it.
+    Never raises: what was asked stands, and a code can be sent later.
     """
-    need, now = request.requirement, parts.clock.now()
-    wanted = need.assurance is Assurance.AUTHENTICATED and request.status is Status.PENDING
-    if parts.options.codes != AUTO or parts.code_key is None or not wanted:
+    if request.requirement.assurance is not Assurance.AUTHENTICATED or not can_send(parts):
         return request
+    try:
+        return await _issued(parts, request)
+    except HitlVaultError as error:
+        _log.error("no codes were sent for %s; hitl code send sends one: %s", request.id, error)
+        return request
+
+
+async def _issued(parts: Parts, request: Request) -> Request:
+    need, now = request.requirement, parts.clock.now()
     names = {name for stage in need.stages for name in stage.approvers}
     asker = person(request.action.requested_by)
     reached = {
@@ -45,7 +66,7 @@ async def issue_where_wanted(parts: Parts, request: Request) -> Request:
     known = {code.code_id for code in request.codes}
     for key, name in reached.items():
         code_id = f"asked-{request.payload_in_force[:16]}-{key}"
-        if key != asker and code_id not in known:
+        if key != asker and code_id not in known and request.status is Status.PENDING:
             receipt = await issue(parts, request, name, code_id)
             request = receipt.request or request
     return request

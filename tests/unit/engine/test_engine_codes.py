@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,8 @@ from proof_kit import Proved
 from hitl_vault.core.codes import CHANNEL, MAX_TRIES
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Answer, Assurance, Status
-from hitl_vault.errors import TrustError
+from hitl_vault.core.people import Away, People
+from hitl_vault.errors import ConfigError, TrustError
 
 RULES = """\
 default: ask
@@ -113,6 +115,63 @@ async def test_codes_differ_by_request_reviewer_and_time_of_sending(office, hitl
 async def test_only_the_event_of_a_code_has_one(office, hitl, asked):
     with pytest.raises(ValueError, match="no code was issued"):
         hitl.code_for((await office.history(asked))[0].event)
+
+
+async def test_what_a_process_did_not_live_to_send_is_sent_by_the_next(workspace):
+    office = Proved(workspace, RULES, notify=("alice",), codes="off")
+    first = await office.open()
+    asked = await first.request_approval("payment", "", {})
+    first.die()
+    office.options = replace(office.options, codes="auto")
+    second = await office.open()
+    await second.timers.tick()
+    await second.timers.tick()
+    assert (await office.kinds(asked)).count(Kind.CODE_ISSUED) == 1
+
+
+async def test_who_may_answer_after_an_escalation_is_sent_a_code(workspace):
+    rules = RULES.replace(
+        "approvers: [alice],", "approvers: [alice], escalate: [{after: 10m, to: [bob]}],", 1
+    )
+    office = Proved(workspace, rules, notify=("alice", "bob"))
+    hitl = await office.open()
+    asked = await hitl.request_approval("payment", "", {})
+    assert list(await codes_of(office, hitl, asked)) == ["alice"]
+    office.clock.advance(600)
+    await hitl.timers.tick()
+    sent = await codes_of(office, hitl, asked)
+    done = await hitl.vote(asked.id, Answer.APPROVE, reviewer="bob", code=sent["bob"])
+    assert done.status is Status.APPROVED
+
+
+async def test_the_one_who_asks_is_sent_no_code(office, hitl):
+    asked = await hitl.request_approval("launch", "", {}, requested_by="alice")
+    assert list(await codes_of(office, hitl, asked)) == ["bob"]
+
+
+async def test_a_stand_in_is_sent_the_code(office, hitl):
+    now = office.clock.now()
+    away = Away(begins_at=now, ends_at=now + timedelta(days=1), to="bob")
+    people = dict(office.people.reviewers)
+    people["alice"] = replace(people["alice"], away=(away,))
+    office.people = People(reviewers=people)
+    asked = await hitl.request_approval("payment", "", {"amount": 1})
+    sent = await codes_of(office, hitl, asked)
+    assert list(sent) == ["bob"]
+    done = await hitl.vote(asked.id, Answer.APPROVE, reviewer="bob", code=sent["bob"])
+    assert done.votes[0].on_behalf_of == "alice"
+
+
+async def test_asking_never_fails_because_a_code_cannot_be_sent(office, hitl, caplog):
+    def broken():
+        raise ConfigError("code.key: others may read it")
+
+    hitl._parts.code_key.load = broken
+    asked = await hitl.request_approval("payment", "", {"amount": 2})
+    assert asked.status is Status.PENDING
+    assert "others may read it" in caplog.text
+    with pytest.raises(ConfigError):
+        await hitl.send_code(asked.id, to="alice")
 
 
 # in the note
