@@ -17,7 +17,10 @@ from rich.table import Table as RichTable
 from benchmarks import common
 from benchmarks.common import REPOSITORY, Scale, Table, commit, load, machine, today, versions
 
-FIGURES = ("wake", "cycles", "stress", "scale", "memory", "cold", "policy", "commit", "telling")
+FIGURES = (
+    *("wake", "cycles", "stress", "scale", "memory", "cold", "policy", "commit"),
+    *("proof", "telling"),
+)
 PAGE = REPOSITORY / "docs" / "performance.md"
 
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from hitl_vault import wiring
-from hitl_vault.core.events import Recorded
+from hitl_vault.core.events import Event, Recorded
 from hitl_vault.core.model import Details, Request, Verdict
 from hitl_vault.core.register import Grant
 from hitl_vault.engine.desk import Notice
@@ -169,6 +169,8 @@ class Orchestrator:
     approve = _blocking(_Async.approve)
     reject = _blocking(_Async.reject)
     vote = _blocking(_Async.vote)
+    statement = _blocking(_Async.statement)
+    send_code = _blocking(_Async.send_code)
     cancel = _blocking(_Async.cancel)
     comment = _blocking(_Async.comment)
     resolve = _blocking(_Async.resolve)
@@ -188,6 +190,10 @@ class Orchestrator:
     archive = _blocking(_Async.archive)
     settle_overdue = _blocking(_Async.settle_overdue)
     read_notes = _blocking(_Async.read_notes)
+
+    def code_for(self, event: Event) -> str:
+        """Return the code that a `code_issued` event stands for, for who delivers it."""
+        return self.hitl.code_for(event)
 
     def notices(self) -> list[Notice]:
         """Return what a person should know about the folders."""

@@ -42,6 +42,8 @@ class Settings:
     rescan_s: float = 2.0
     missing_after_s: float = 5.0
     unreadable_after_s: float = 30.0
+    code_valid_s: float = 3600.0
+    codes: str = "auto"
     watch: str = "auto"
     redact: tuple[str, ...] = ()
     policy_lock: bool = False
@@ -70,10 +72,13 @@ class Settings:
                 )
 
 
-_ABOVE_ZERO = {"timeout_s", "use_within_s", "rescan_s", "checkpoint_every_s", "alert_within_s"}
+_ABOVE_ZERO = {
+    *("timeout_s", "use_within_s", "rescan_s"),
+    *("checkpoint_every_s", "code_valid_s", "alert_within_s"),
+}
 _MAY_BE_EMPTY = {"checkpoint_to"}
 _MOST = 1_000_000
-_WATCH = ("auto", "events", "polling")
+_CHOICES = {"watch": ("auto", "events", "polling"), "codes": ("auto", "off")}
 
 
 def find_vault(start: Path, named: str | None) -> Path:
@@ -170,8 +175,9 @@ def _checked(key: str, value: Any, source: str) -> Any:
         return _whole_number(key, value, source)
     if not isinstance(value, str) or not (value.strip() or key in _MAY_BE_EMPTY):
         raise ConfigError(f"{source}: {key} must be a text, not {value!r}")
-    if key == "watch" and value not in _WATCH:
-        raise ConfigError(f"{source}: watch must be one of {', '.join(_WATCH)}, not {value!r}")
+    choices = _CHOICES.get(key, (value,))
+    if value not in choices:
+        raise ConfigError(f"{source}: {key} must be one of {', '.join(choices)}, not {value!r}")
     if key.endswith("_folder") or key == "policy":
         _check_relative(key, value.split("/"), source)
     return value

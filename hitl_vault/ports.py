@@ -394,6 +394,30 @@ class Prover(Protocol):
         ...
 
 
+class SecondFactor(Protocol):
+    """Judges time-based codes. Guarantees: constant-time; a step is returned for its code only."""
+
+    def step_of(self, reviewer: str, typed: str, at: datetime) -> int | None:
+        """Return the time step whose code was typed, None if it is none of the near ones.
+
+        Raises:
+            ConfigError: The reviewer has no second factor, or it cannot be judged here.
+        """
+        ...
+
+
+class CodeKey(Protocol):
+    """The secret that one-time codes follow from: the same for every process of a vault."""
+
+    def load(self) -> bytes:
+        """Return it; made now if there is none.
+
+        Raises:
+            ConfigError, StorageError: It cannot be read or made, or others may read it.
+        """
+        ...
+
+
 class PeopleSource(Protocol):
     """Where the record of reviewers and their keys comes from; read again whenever it has changed.
 

@@ -22,6 +22,10 @@ from hitl_vault.adapters.policy.file import FilePolicy
 from hitl_vault.adapters.policy.lock import FilePolicyLock
 from hitl_vault.adapters.policy.signers import AllowedSigners
 from hitl_vault.adapters.presence.lockfile import LockfilePresence
+from hitl_vault.adapters.proof.code_key import FileCodeKey
+from hitl_vault.adapters.proof.hmac import HmacKeys, HmacProver
+from hitl_vault.adapters.proof.ssh import SshProver
+from hitl_vault.adapters.proof.totp import TotpFactors
 from hitl_vault.adapters.tokens import Tokens
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
@@ -32,7 +36,7 @@ from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
 from hitl_vault.engine import orchestrator
 from hitl_vault.engine.parts import Options, Parts, Telling
 from hitl_vault.errors import ConfigError, InvalidRequest
-from hitl_vault.ports import CheckpointStore, Clock
+from hitl_vault.ports import CheckpointStore, Clock, Prover
 
 
 class Orchestrator(orchestrator.Orchestrator):
@@ -87,6 +91,11 @@ def assemble(
         opened.callback(ledger.close)
         index = DocumentIndex(state / "documents.db", settings.done_folder)
         opened.callback(index.close)
+        keys = state / "keys"
+        provers: list[Prover] = [
+            SshProver(state / "allowed_signers"),
+            HmacProver(HmacKeys(keys / "hmac.toml")),
+        ]
         parts = Parts(
             ledger=ledger,
             vault=FilesystemVault(root, names, index),
@@ -105,6 +114,9 @@ def assemble(
             executor=f"{os_user()}@{socket.gethostname()}:{os.getpid()}",
             options=options_of(settings),
             people=FilePeople(state / "reviewers.toml").load,
+            provers={prover.kind: prover for prover in provers},
+            code_key=FileCodeKey(keys / "code.key"),
+            second_factor=TotpFactors(keys / "totp.toml"),
             absolute=lambda path: str(root / path),
             checkpoints=checkpoint_store(root, settings.checkpoint_to) if watching else None,
             vault_id=ledger.vault_id,

@@ -18,6 +18,7 @@ from hitl_vault.cli.options import (
     VaultOption,
     parse_details,
 )
+from hitl_vault.cli.signing import CodeOption, Proof, SignOption, TotpOption
 from hitl_vault.errors import HitlVaultError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ AsOption = Annotated[
     typer.Option(
         "--as",
         metavar="NAME",
-        help="Answer in this name; unless it is your own user name, that proves nothing.",
+        help="Answer in this name; if it is not your own user name, that alone proves nothing.",
         show_default=False,
     ),
 ]
@@ -76,13 +77,17 @@ def approve(
         typer.Option("--any", metavar="KEY", help="Of the grant: a value whatever it is."),
     ] = None,
     name: AsOption = None,
+    sign: SignOption = None,
+    code: CodeOption = None,
+    totp: TotpOption = None,
     vault: VaultOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Approve requests, as the user you are logged in as."""
+    """Approve requests, as the user you are, or by a proof."""
     from hitl_vault.core.model import Answer
 
-    who = answering_as(name)
+    proof = Proof(sign, code, totp)
+    who = answering_as(name, proved=proof.is_given)
     wide = _grant_terms(grant, uses, until, at_most, anything)
     made: dict[str, Grant] = {}
 
@@ -95,13 +100,14 @@ def approve(
         said = Answer.APPROVE if edited is None else Answer.EDIT
         if wide is not None:  # nothing is approved in the belief that it is granted too
             hitl.check_grant_like(request, details=edited, **wide)
-        now = await hitl.vote(id, said, reason=reason, details=edited, payload_sha256=seen, **who)
+        given = {"reason": reason, "details": edited, "payload_sha256": seen}
+        now = await proof.vote(hitl, id, said, given, who)
         if wide is not None:
             by, sure = who["reviewer"], who["assurance"]
             made[id] = await hitl.grant_like(id, by=by, assurance=sure, reason=reason, **wide)
         return now
 
-    _answer_all(ids, answer, vault, as_json=json, made=made)
+    answer_all(ids, answer, vault, as_json=json, made=made)
 
 
 def _grant_terms(
@@ -127,16 +133,20 @@ def reject(
     ids: IdsArgument,
     reason: ReasonOption = "",
     name: AsOption = None,
+    sign: SignOption = None,
+    code: CodeOption = None,
+    totp: TotpOption = None,
     vault: VaultOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Reject requests, as the user you are logged in as."""
+    """Reject requests, as the user you are, or by a proof."""
     from hitl_vault.core.model import Answer
 
-    who = answering_as(name)
-    _answer_all(
+    proof = Proof(sign, code, totp)
+    who = answering_as(name, proved=proof.is_given)
+    answer_all(
         ids,
-        lambda hitl, full: hitl.vote(full, Answer.REJECT, reason=reason, **who),
+        lambda hitl, full: proof.vote(hitl, full, Answer.REJECT, {"reason": reason}, who),
         vault,
         as_json=json,
     )
@@ -169,9 +179,7 @@ def cancel(
 ) -> None:
     """Withdraw requests that do not run yet."""
     by = _user()
-    _answer_all(
-        ids, lambda hitl, full: hitl.cancel(full, by=by, reason=reason), vault, as_json=json
-    )
+    answer_all(ids, lambda hitl, full: hitl.cancel(full, by=by, reason=reason), vault, as_json=json)
 
 
 def comment(
@@ -182,7 +190,7 @@ def comment(
 ) -> None:
     """Add a remark to a request; it decides nothing."""
     author = _user()
-    _answer_all(
+    answer_all(
         [id], lambda hitl, full: hitl.comment(full, text, author=author), vault, as_json=json
     )
 
@@ -202,7 +210,7 @@ def resolve(
     if outcome not in {"executed", "failed"}:
         raise InvalidRequest(f"an execution ended executed or failed, not {outcome!r}")
     by, status = _user(), Status(outcome)
-    _answer_all(
+    answer_all(
         [id],
         lambda hitl, full: hitl.resolve(full, status, by=by, reason=reason),
         vault,
@@ -216,14 +224,19 @@ def _user() -> str:
     return os_user()
 
 
-def answering_as(name: str | None) -> dict[str, Any]:
-    """Return who answers and how sure that is, as the engine takes it; say so if it is not."""
+def answering_as(name: str | None, *, proved: bool = False) -> dict[str, Any]:
+    """Return who answers and how sure that is, as the engine takes it; say so if it is not.
+
+    With `proved`, a proof of its own shows who answers.
+    """
     from hitl_vault.cli.printing import remark, safe
     from hitl_vault.core.model import Assurance
 
     user = _user()
     if name is None or name == user:
         return {"reviewer": user, "assurance": Assurance.AUTHENTICATED, "channel": "cli"}
+    if proved:
+        return {"reviewer": name, "channel": "cli"}
     remark(f"you are {user}; a typed name proves nothing, so it counts as edited: {safe(name)}")
     return {"reviewer": name, "assurance": Assurance.EDITED, "channel": "cli"}
 
@@ -251,7 +264,7 @@ def with_changes(details: Details, whole: str | None, changes: list[str]) -> Det
     return new
 
 
-def _answer_all(
+def answer_all(
     ids: list[str],
     answer: Answering,
     vault: str | None,

@@ -12,12 +12,15 @@ from hitl_vault.cli import (
     answering,
     asking,
     audit,
+    balloting,
+    codes,
     counting,
     demo,
     doctor,
     exits,
     grant,
     helping,
+    keys,
     outbox,
     policy,
     reading,
@@ -74,6 +77,9 @@ app.command()(watching.watch)
 app.command()(watching.archive)
 app.add_typer(policy.policy, name="policy")
 app.add_typer(reviewer.reviewer, name="reviewer")
+app.add_typer(balloting.ballot, name="ballot")
+app.add_typer(codes.code, name="code")
+app.add_typer(keys.key, name="key")
 app.add_typer(audit.audit, name="audit")
 app.add_typer(outbox.outbox, name="outbox")
 app.command()(counting.stats)

@@ -65,7 +65,14 @@ async def _checked(vault: str | None) -> list[Check]:
     import logging
     from pathlib import Path
 
-    from hitl_vault.cli import checks, checks_around, checks_people, checks_telling, checks_trust
+    from hitl_vault.cli import (
+        checks,
+        checks_around,
+        checks_people,
+        checks_proofs,
+        checks_telling,
+        checks_trust,
+    )
     from hitl_vault.cli.checks_living import living
     from hitl_vault.cli.opening import locate, log_to
 
@@ -85,6 +92,7 @@ async def _checked(vault: str | None) -> list[Check]:
         *checks_trust.ignored_by_git(root),
         *checks_telling.ways(root),
         *await checks_telling.letters(root),
+        *checks_proofs.proofs(root, settings),
         *checks_around.disk(root),
         *checks_around.neighbours(root, settings),
         *checks_around.obsidian(root),

@@ -1,64 +1,220 @@
-"""Owns asking a person at a terminal: for a key, a line, a text in an editor. Never answers."""
+"""Owns `hitl key`: whose keys count. Never shows a secret but once, to who enrols it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shlex
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated, Any
 
-from hitl_vault.errors import InvalidRequest
+import typer
 
+from hitl_vault.cli.options import JsonOption, VaultOption
+from hitl_vault.errors import InvalidRequest, StorageError
 
-def ask_key(question: str) -> str:
-    """Return the next key, in small letters; no Enter is needed."""
-    from hitl_vault.cli.printing import Cell, print_lines
-
-    with _each_key():
-        print_lines([Cell(question, "bold")])
-        sys.stdout.flush()
-        read = os.read(sys.stdin.fileno(), 32).decode(errors="replace")
-    if read in {"\x03", ""}:
-        raise KeyboardInterrupt
-    return "q" if read == "\x04" else read.lower() if len(read) == 1 else "?"
+key = typer.Typer(help="The keys by which reviewers prove their answers.", no_args_is_help=True)
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The reviewer.")]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--for", metavar="TIME", help="How long it counts, such as 90d; else for ever."),
+]
 
 
-@contextlib.contextmanager
-def _each_key() -> Iterator[None]:
-    import termios
-    import tty
+@key.command()
+def allow(
+    name: NameArgument,
+    public_key: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Their SSH public key, such as id_ed25519.pub.")
+    ],
+    lasting: UntilOption = None,
+    vault: VaultOption = None,
+) -> None:
+    """Let a reviewer sign with an SSH key."""
+    from hitl_vault.adapters.proof.allowed_signers import load_signers, parse_signers
+    from hitl_vault.cli.printing import safe
+    from hitl_vault.core.statement import NAMESPACE
 
-    stdin = sys.stdin.fileno()
-    before = termios.tcgetattr(stdin)
-    try:
-        # what was typed before the question was asked is no answer to it: it is thrown away
-        tty.setcbreak(stdin, termios.TCSAFLUSH)
-        yield
-    finally:
-        termios.tcsetattr(stdin, termios.TCSADRAIN, before)
+    state = _state(vault)
+    words = _line_of(public_key).split()
+    ends = _end(lasting)
+    options = [f'namespaces="{NAMESPACE}"']
+    if ends is not None:
+        options.append(f'valid-before="{ends.astimezone():%Y%m%d%H%M%S}"')
+    principal = f'"{name}"' if " " in name else name
+    line = " ".join([principal, ",".join(options), *words[:2]])
+    read = list(parse_signers(line))
+    if len(read) != 1 or read[0].problem or read[0].principals != (name,):
+        problem = read[0].problem if read else "it is empty"
+        raise InvalidRequest(f"{public_key}: this cannot be {safe(name)}'s key: {problem}")
+    file = state / "allowed_signers"
+    if any(signer.key == read[0].key and signer.is_of(name) for signer in load_signers(file)):
+        raise InvalidRequest(f"{file} holds this key of {safe(name)} already")
+    _append(file, line)
+    print(f"{safe(name)} may sign with {read[0].fingerprint}")
 
 
-def ask_line(question: str) -> str:
-    """Return the line a person types, "" at the end of input."""
-    try:
-        return input(f"{question}: ").strip()
-    except EOFError:
-        print()
-        return ""
+@key.command()
+def add(
+    name: NameArgument,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The key's id; else name and date.")
+    ] = None,
+    env: Annotated[
+        str, typer.Option("--env", metavar="VARIABLE", help="Where the secret is; else a new one.")
+    ] = "",
+    lasting: UntilOption = None,
+    vault: VaultOption = None,
+) -> None:
+    """Make a key that a reviewer's program and the vault share (HMAC)."""
+    from hitl_vault.adapters.proof.hmac import HmacKeys
+    from hitl_vault.cli.printing import remark
+
+    now = datetime.now(UTC)
+    keys = HmacKeys(_state(vault) / "keys" / "hmac.toml")
+    made = keys.add(name, id or f"{_plain(name)}-{now:%Y%m%d}", now, until=_end(lasting), env=env)
+    if env:
+        print(f"hmac:{made.key_id}: its secret is read from {env}")
+        return
+    remark("this is shown once; whoever holds it can answer as that reviewer:")
+    print(f"hmac:{made.key_id} base64:{made.secret}")
 
 
-def in_editor(text: str) -> str:
-    """Return the text as the person's editor left it."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    with tempfile.TemporaryDirectory(prefix="hitl-") as folder:
-        file = Path(folder) / "details.json"
-        file.write_text(text, encoding="utf-8")
+@key.command()
+def totp(
+    name: NameArgument,
+    qr: Annotated[bool, typer.Option("--qr", help="Draw it, for a phone's camera.")] = False,
+    vault: VaultOption = None,
+) -> None:
+    """Make a second factor: six digits that change every 30 seconds."""
+    from hitl_vault.adapters.proof.totp import TotpFactors
+    from hitl_vault.cli.printing import remark
+    from hitl_vault.errors import ConfigError
+
+    state = _state(vault)
+    if qr:
+        if not sys.stdout.isatty():
+            raise InvalidRequest("qr: it is drawn on a terminal only")
         try:
-            subprocess.run([*shlex.split(editor), str(file)], check=True)  # noqa: S603
-            return file.read_text(encoding="utf-8")
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
-            raise InvalidRequest(f"the editor {editor!r} failed: {error}") from error
+            import segno
+        except ImportError as error:
+            raise ConfigError(
+                "drawing needs an extra: python -m pip install 'hitl-vault[totp]'"
+            ) from error
+    address = TotpFactors(state / "keys" / "totp.toml").enrol(name, state.parent.name)
+    remark("this is shown once; put it into the authenticator app:")
+    print(address)
+    if qr:
+        segno.make(address).terminal(compact=True)
+
+
+@key.command("list")
+def list_keys(vault: VaultOption = None, json: JsonOption = False) -> None:
+    """List whose keys count, and how long."""
+    from hitl_vault.cli.printing import Cell, Column, print_table, safe
+    from hitl_vault.cli.records import as_json
+
+    found = _listed(_state(vault))
+    if json:
+        print(as_json(found))
+        return
+    names = ["key", "reviewer", "counts"]
+    rows = [[Cell(safe(str(entry[name]))) for name in names] for entry in found]
+    print_table([Column(name=name) for name in names], rows)
+
+
+@key.command()
+def retire(
+    id: Annotated[str, typer.Argument(metavar="KEY", help="hmac:ID, or totp:NAME.")],
+    vault: VaultOption = None,
+) -> None:
+    """End a key now. For an SSH key, take its line out of .hitl/allowed_signers."""
+    from hitl_vault.adapters.proof.hmac import HmacKeys
+    from hitl_vault.adapters.proof.totp import TotpFactors
+    from hitl_vault.cli.printing import safe
+
+    kind, _, name = id.partition(":")
+    keys = _state(vault) / "keys"
+    if kind == "hmac":
+        HmacKeys(keys / "hmac.toml").retire(name, datetime.now(UTC))
+    elif kind == "totp":
+        TotpFactors(keys / "totp.toml").retire(name)
+    else:
+        raise InvalidRequest(
+            f"{safe(id)}: write hmac:ID or totp:NAME; an SSH key ends when its line in "
+            ".hitl/allowed_signers is taken out, or gets valid-before"
+        )
+    print(f"{safe(id)} no longer counts")
+
+
+def _listed(state: Path) -> list[dict[str, Any]]:
+    from hitl_vault.adapters.proof.allowed_signers import load_signers
+    from hitl_vault.adapters.proof.hmac import HmacKeys
+    from hitl_vault.adapters.proof.totp import TotpFactors
+
+    found: list[dict[str, Any]] = []
+    for signer in load_signers(state / "allowed_signers"):
+        counts = f"no: {signer.problem}" if signer.problem else signer.options or "always"
+        name = f"ssh:{signer.fingerprint}" if signer.key else f"line {signer.line}"
+        found.append({"key": name, "reviewer": ",".join(signer.principals), "counts": counts})
+    now = datetime.now(UTC)
+    for shared in HmacKeys(state / "keys" / "hmac.toml").load().values():
+        until = shared.ends_at
+        counts = "always" if until is None else f"until {until.isoformat(' ', 'minutes')}"
+        if until is not None and now >= until:
+            counts = f"no: ended {until.isoformat(' ', 'minutes')}"
+        found.append(
+            {"key": f"hmac:{shared.key_id}", "reviewer": shared.reviewer, "counts": counts}
+        )
+    factors = TotpFactors(state / "keys" / "totp.toml").names()
+    return found + [
+        {"key": f"totp:{name}", "reviewer": name, "counts": "second factor"} for name in factors
+    ]
+
+
+def _state(vault: str | None) -> Path:
+    from hitl_vault.cli.opening import locate
+    from hitl_vault.config import STATE_FOLDER
+
+    return locate(vault)[0] / STATE_FOLDER
+
+
+def _end(lasting: str | None) -> datetime | None:
+    from hitl_vault.core.durations import parse_duration
+
+    if lasting is None:
+        return None
+    try:
+        return (datetime.now(UTC) + timedelta(seconds=parse_duration(lasting))).replace(
+            microsecond=0
+        )
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(f"for: {error}") from error
+
+
+def _plain(name: str) -> str:
+    import re
+
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "key"
+
+
+def _line_of(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file}: it cannot be read: {error}") from error
+    if "PRIVATE KEY" in text:
+        raise InvalidRequest(f"{file} is a private key, which stays with its owner; give the .pub")
+    if "\n" in text:
+        raise InvalidRequest(f"{file} holds more than one line; give one public key")
+    return text
+
+
+def _append(file: Path, line: str) -> None:
+    try:
+        with file.open("a+b") as kept:
+            kept.seek(0)
+            known = kept.read()
+            between = b"" if not known or known.endswith(b"\n") else b"\n"
+            kept.write(between + line.encode() + b"\n")
+    except OSError as error:
+        raise StorageError(f"{file}: it cannot be written: {error.strerror}") from error

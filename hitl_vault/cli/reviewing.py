@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hitl_vault.cli.keys import ask_key, ask_line, in_editor
 from hitl_vault.cli.options import VaultOption, complete_ids
+from hitl_vault.cli.typing_in import ask_key, ask_line, in_editor
 from hitl_vault.errors import HitlVaultError
 
 if TYPE_CHECKING:

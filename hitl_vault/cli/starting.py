@@ -38,6 +38,11 @@ _CONFIG = """\
 # timeout_s = {timeout_s:g}
 # use_within_s = {use_within_s:g}
 
+# Codes by which a person proves an answer in a note: for how long one counts, and whether they are
+# sent by themselves ("auto") to named reviewers with an address, or only by hitl code send ("off").
+# code_valid_s = {code_valid_s:g}
+# codes = "{codes}"
+
 # Notes of finished requests move to the Done folder after this.
 # archive_after_s = {archive_after_s:g}
 
@@ -78,6 +83,7 @@ _CONFIG = """\
 
 _IGNORE = """\
 # The ledger is a database that programs hold open: back it up, do not commit or sync it.
+# keys/ holds secrets.
 # config.toml, reviewers.toml, allowed_signers, policy.lock and templates/ are yours, and may be
 # committed.
 ledger.db*

@@ -10,6 +10,7 @@ from hitl_vault.cli.printing import safe
 from hitl_vault.core.durations import show_duration
 from hitl_vault.core.events import Event, Kind
 from hitl_vault.core.model import Assurance, Request, Requirement, Stage, Status, Vote
+from hitl_vault.core.statement import key_id_of
 from hitl_vault.core.voting import tally
 
 _FOLLOWING = frozenset({Kind.EDITED, Kind.APPROVED, Kind.REJECTED, Kind.EXPIRED})
@@ -37,8 +38,8 @@ def needed(need: Requirement) -> str:
     groups = ", then ".join(_group(stage) for stage in need.stages)
     sure = {
         Assurance.EDITED: "an edited note is enough",
-        Assurance.AUTHENTICATED: "authenticated: with hitl approve, not in a note",
-        Assurance.SIGNED: "signed",
+        Assurance.AUTHENTICATED: "authenticated: with hitl approve, or by a code in the note",
+        Assurance.SIGNED: "signed: with hitl approve --sign KEY, or hitl ballot",
     }[need.assurance]
     reasons = ", ".join(answer.value for answer in need.require_reason)
     return f"{groups}; {sure}" + (f"; a reason is required to {reasons}" if reasons else "")
@@ -66,7 +67,8 @@ def vote_line(vote: Vote) -> str:
     if vote.on_behalf_of:
         says = f"{says} for {safe(vote.on_behalf_of)}"
     why = f": {safe(vote.reason)}" if vote.reason else ""
-    return f"{safe(vote.reviewer)} {says} ({vote.assurance}, over {safe(vote.channel)}){why}"
+    sure = f"{vote.assurance}{_with_key(vote.proof)}"
+    return f"{safe(vote.reviewer)} {says} ({sure}, over {safe(vote.channel)}){why}"
 
 
 def decision_line(request: Request, status: Status | None = None) -> str:
@@ -119,9 +121,13 @@ def _voted(actor: str, data: dict[str, Any]) -> str:
         says = f"{says} for {safe(data['on_behalf_of'])}"
     if data.get("assurance") == Assurance.EDITED:
         return f"says {actor} {says}{_because(data)}"
-    return (
-        f"{says} ({safe(data.get('assurance'))}, over {safe(data.get('channel'))}){_because(data)}"
-    )
+    sure = f"{safe(data.get('assurance'))}{_with_key(str(data.get('proof') or ''))}"
+    return f"{says} ({sure}, over {safe(data.get('channel'))}){_because(data)}"
+
+
+def _with_key(proof: str) -> str:
+    key = key_id_of(proof)
+    return f" with {safe(key)}" if key else ""
 
 
 def _changes(data: dict[str, Any]) -> str:

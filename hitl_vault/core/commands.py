@@ -172,7 +172,8 @@ class IssueCode:
 class Refuse:
     """Record that an answer was not what it claims to be: forged, replayed, expired or mistyped.
 
-    With `code_id`, it was a wrong guess at that code.
+    With `code_id`, it was a wrong guess at that code; `guess` tells it from other wrong ones, and
+    the same one counts once.
     """
 
     id: str
@@ -180,6 +181,7 @@ class Refuse:
     channel: str
     problem: str
     code_id: str = ""
+    guess: str = ""
 
 
 Command: TypeAlias = (

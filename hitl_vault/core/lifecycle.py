@@ -370,7 +370,11 @@ def _issue_code(request: Request, command: c.IssueCode, now: datetime) -> Step |
 
 
 def _refuse(request: Request, refuse: c.Refuse, now: datetime) -> Step | Refusal:
-    guessed = any(code.code_id == refuse.code_id for code in request.codes)
+    if codes.was_guessed(request, refuse.code_id, refuse.guess):
+        return steps.duplicate("this wrong guess is recorded")
+    guessed = any(
+        code.code_id == refuse.code_id and code.tries < codes.MAX_TRIES for code in request.codes
+    )
     if request.refused >= MAX_REFUSED and not guessed:
         return steps.duplicate(
             f"{MAX_REFUSED} refused answers are recorded; more prove nothing new"
@@ -381,5 +385,5 @@ def _refuse(request: Request, refuse: c.Refuse, now: datetime) -> Step | Refusal
         now,
         [(Kind.REFUSED, refuse.reviewer or voting.UNNAMED, data)],
         refused=request.refused + 1,
-        codes=codes.mistyped(request, refuse.code_id),
+        codes=codes.mistyped(request, refuse.code_id, refuse.guess),
     )

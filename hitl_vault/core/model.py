@@ -217,6 +217,7 @@ class Code:
     payload_sha256: str
     tries: int = 0
     used: bool = False
+    wrong: tuple[str, ...] = ()  # what tells the wrong guesses apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import rfc8785
@@ -23,6 +24,8 @@ NAMESPACE = "hitl-vault"
 """The namespace of SSH signatures, so that one made for another purpose never counts here."""
 
 MAX_ENVELOPE_BYTES = 65_536
+
+_FORM, _SIGNATURE = {"payloadType", "payload", "signatures"}, {"keyid", "sig"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +99,13 @@ def parse_envelope(text: str) -> Envelope:
     try:
         form = json.loads(text, object_pairs_hook=_once)
         (signature,) = form["signatures"]
+        _only(form, _FORM)
+        _only(signature, _SIGNATURE)
         return Envelope(
             payload_type=_text(form["payloadType"]),
-            payload=base64.b64decode(_text(form["payload"]), validate=True),
+            payload=_bytes(form["payload"]),
             key_id=_text(signature.get("keyid", "")),
-            signature=base64.b64decode(_text(signature["sig"]), validate=True),
+            signature=_bytes(signature["sig"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise TrustError(f"the proof is not a signed envelope: {error}") from error
@@ -114,12 +119,27 @@ def parse_statement(payload: bytes) -> Statement:
     """
     try:
         statement = Statement(**json.loads(payload, object_pairs_hook=_once))
-        same = statement_bytes(statement) == payload
-    except (TypeError, ValueError, RecursionError, rfc8785.CanonicalizationError) as error:
+        same = statement_bytes(statement) == payload and _is_stamp(statement.at)
+    except (
+        *(TypeError, ValueError, AttributeError),
+        *(RecursionError, rfc8785.CanonicalizationError),
+    ) as error:
         raise TrustError(f"what was signed is not a statement of ours: {error}") from error
     if not same or statement.schema != SCHEMA:
         raise TrustError("what was signed is a statement in another form or of another schema")
     return statement
+
+
+def _is_stamp(at: str) -> bool:
+    return at.endswith("Z") and datetime.fromisoformat(at).utcoffset() == timedelta(0)
+
+
+def key_id_of(proof: str) -> str:
+    """Return the name of the key that made a proof on record, "" where there is none."""
+    try:
+        return parse_envelope(proof).key_id if proof else ""
+    except TrustError:
+        return ""
 
 
 def differences(stated: Statement, expected: Statement) -> list[str]:
@@ -140,6 +160,19 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("a text was expected")
     return value
+
+
+def _bytes(value: Any) -> bytes:
+    """Read standard base64 in the one spelling that these bytes have."""
+    data = base64.b64decode(_text(value), validate=True)
+    if _base64(data) != value:
+        raise ValueError("the base64 is not in its one spelling")
+    return data
+
+
+def _only(form: dict[str, Any], known: set[str]) -> None:
+    if form.keys() - known:
+        raise ValueError("it holds more than an envelope does")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

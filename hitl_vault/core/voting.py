@@ -167,7 +167,7 @@ def objection(request: Request, vote: c.Vote) -> str:
     if vote.assurance.rank < need.assurance.rank:
         return (
             f"this rule asks for an answer that is {need.assurance}, and this one is only "
-            f"{vote.assurance}; answer {_HOW[need.assurance.value]}"
+            f"{vote.assurance}; answer {_HOW[need.assurance.value].format(id=request.id)}"
         )
     if _lacks_reason(need, vote):
         return f"a reason is required to {vote.answer}"
@@ -177,8 +177,12 @@ def objection(request: Request, vote: c.Vote) -> str:
 
 
 _HOW = {
-    "authenticated": "with `hitl approve` or `hitl reject` on the command line",
-    "signed": "with a signature, or have the rule's `assurance` lowered in the policy",
+    "authenticated": "with the code you were sent, in the property `code` of the note or as "
+    "`hitl approve {id} --code CODE`, or as yourself with `hitl approve {id}` or "
+    "`hitl reject {id}`",
+    "signed": "with your key, as `hitl approve {id} --sign KEY` or `hitl reject {id} --sign KEY`, "
+    "or on another machine with `hitl ballot`, or have the rule's `assurance` lowered in the "
+    "policy",
 }
 
 

@@ -40,7 +40,7 @@ class Untouched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """One clear answer. `reviewer` and `reason` are "" where nothing was typed.
+    """One clear answer. `reviewer`, `reason` and `code` are "" where nothing was typed.
 
     `details` are the changed ones for `Answer.EDIT`, else None. `by_line` is true where it stands
     in lines that are the reviewer's own, and stays there.
@@ -51,6 +51,7 @@ class Answered:
     reason: str
     details: Details | None = None
     by_line: bool = False
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,7 @@ def read_ballot(document: Document, request: Request, folder: Folder) -> Reading
         reviewer=document.reviewer,
         reason=document.reason or reason,
         details=details,
+        code=document.code,
     )
 
 

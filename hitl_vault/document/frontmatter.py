@@ -35,10 +35,14 @@ KEYS = (
     "payload_sha256",
     "tags",
 )
-"""The properties of a document, in their order."""
+"""The properties of every document, in their order."""
 
+CODE = "code"
+"""The property for a one-time code, in the notes of requests that one can answer."""
+
+_OURS = frozenset({*KEYS, CODE})
 _MAX_EXPLAINED = 1_000  # a line this long was not typed
-_TYPED = frozenset({"status", "reviewer", "reason"})
+_TYPED = frozenset({"status", "reviewer", "reason", CODE})
 _OPEN = re.compile(r"---[ \t]*\r?\n")
 _CLOSE = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
 _ODD_LINE_END = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
@@ -116,14 +120,14 @@ def parse_front_matter(text: str) -> FrontMatter:
     """Read the front matter of a note given without its byte order mark.
 
     Raises:
-        DocumentError: It is missing, not closed, not a plain mapping, or misspells one of `KEYS`.
+        DocumentError: It is missing, not closed, not a plain mapping, or misspells one of ours.
     """
     start, end, body = _bounds(text)
     block = text[start:end]
     entries = {
         key.value: Entry(key=key, value=value, offset=start) for key, value in _compose(block).value
     }
-    if entries.keys() - KEYS:
+    if entries.keys() - _OURS:
         _refuse_lookalikes(entries)
     return FrontMatter(entries=entries, body_start=body, body_line=text.count("\n", 0, body) + 1)
 
@@ -174,7 +178,7 @@ def _refuse_lookalikes(entries: dict[str, Entry]) -> None:
     # Obsidian treats `Status` and `status` as one property: one of them would be read by nobody
     for name, entry in entries.items():
         plain = name.strip().casefold()
-        if name not in KEYS and plain in KEYS:
+        if name not in _OURS and plain in _OURS:
             raise DocumentError(
                 f"write the property as `{plain}`, in small letters", line=entry.line
             )

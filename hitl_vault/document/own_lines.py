@@ -11,7 +11,7 @@ from hitl_vault.core.standings import StageCount, stage_counts
 from hitl_vault.document.inert import inert_line
 from hitl_vault.document.outline import LABELS, SUBSECTION
 from hitl_vault.document.voters import Voter
-from hitl_vault.document.wording import BOXES, how, needs_proof, stamp
+from hitl_vault.document.wording import BOXES, how, stamp
 
 COUNTED = "Counted:"
 _MAX_NAME = 80
@@ -56,8 +56,11 @@ def ballot(request: Request, voters: tuple[Voter, ...]) -> list[str]:
 def how_to(request: Request) -> str:
     """Return the sentence that says how to answer."""
     need = request.requirement
-    if needs_proof(need):
+    if need.assurance is Assurance.SIGNED:
         return how(request)
+    code = ""
+    if need.assurance is Assurance.AUTHENTICATED:
+        code = "write the code you were sent in `code` and your name in `reviewer`, then "
     reason = "your reason, if you give one, goes behind your Reason, before you tick"
     if need.require_reason:
         verbs = " or ".join(_VERBS[answer] for answer in need.require_reason)
@@ -69,8 +72,9 @@ def how_to(request: Request) -> str:
     )
     other = f" Or set `status` to {words}, with your name in `reviewer`." if words else ""
     return (
-        f"To answer: tick one box under your own name; {reason}.{other} A box that was counted "
-        "stays counted if it is emptied; to change your answer, tick your other box instead."
+        f"To answer: {code}tick one box under your own name; {reason}.{other} A box that was "
+        "counted stays counted if it is emptied; to change your answer, tick your other box "
+        "instead."
     )
 
 

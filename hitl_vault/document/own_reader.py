@@ -85,12 +85,27 @@ class Reader:
         if mismatch:
             found.sentences, answers = [mismatch], []
         answers = [each for each in map(self._with_details, answers) if each is not None]
+        answers = self._with_code(answers)
         return Readings(
             answers=tuple(sorted(answers, key=lambda each: each.answer is not Answer.REJECT)),
             sentences=tuple(found.sentences),
             remarks=tuple(found.remarks),
             ticked=ticked,
         )
+
+    def _with_code(self, answers: list[Answered]) -> list[Answered]:
+        """Give the code that was typed to the one answer it can be of."""
+        code, name = self._document.code, person(self._document.reviewer)
+        of = [each for each in answers if not name or person(each.reviewer) == name]
+        if code and len(answers) > 1 and not name:
+            self._found.sentences.append(
+                "A code was typed, and more than one answer; put the name of whom it was sent to "
+                "in the property reviewer."
+            )
+            return []
+        if not code or not of:
+            return answers
+        return [replace(each, code=code) if each is of[0] else each for each in answers]
 
     def _unclear(self, name: str, sentence: str) -> None:
         self._found.unclear.add(person(name))

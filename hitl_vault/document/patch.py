@@ -1,8 +1,9 @@
 """Owns bringing a note up to its request's state. Never changes a byte that is not the engine's.
 
 The engine owns the values of `status`, `payload_sha256` and `risk`, its own tag, an empty
-`reviewer` or `reason`, the code blocks and labelled lines it wrote, the ticks of an answer that is
-counted, the feedback line, and the lines of Result and Audit.
+`reviewer` or `reason`, the `code` of a request that is decided, the code blocks and labelled lines
+it wrote, the ticks of an answer that is counted, the feedback line, and the lines of Result and
+Audit.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hitl_vault.core import codes
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Answer, Request, Status
 from hitl_vault.core.voting import UNNAMED, person
 from hitl_vault.document import render, wording
 from hitl_vault.document.ballot import Answered, Folder, Reading, read_ballot
 from hitl_vault.document.feedback import with_feedback
-from hitl_vault.document.frontmatter import quoted, text_of
+from hitl_vault.document.frontmatter import CODE, quoted, text_of
 from hitl_vault.document.outline import AUDIT, RESULT, Section
 from hitl_vault.document.own_ballot import has_own_lines, read_properties
 from hitl_vault.document.own_restate import restate_people
@@ -116,6 +118,12 @@ def _is_counted(document: Document, request: Request, *, own: bool) -> bool:
     """
     if not request.votes:
         return False
+    if own and document.code:
+        name = person(document.reviewer)
+        return any(
+            vote.channel == codes.CHANNEL and name in {"", person(vote.reviewer)}
+            for vote in request.votes
+        )
     if own:
         read: Reading | None = read_properties(document, request)
     else:
@@ -123,8 +131,9 @@ def _is_counted(document: Document, request: Request, *, own: bool) -> bool:
     if not isinstance(read, Answered):
         return False
     name = person(read.reviewer or UNNAMED)
+    by_code = bool(read.code) and not read.reviewer  # the code says whose answer it is
     return any(
-        person(vote.reviewer) == name
+        (person(vote.reviewer) == name or (by_code and vote.channel == codes.CHANNEL))
         and vote.payload_sha256 == request.payload_in_force
         and (vote.answer is Answer.REJECT) == (read.answer is Answer.REJECT)
         for vote in request.votes
@@ -139,6 +148,7 @@ def _close_ballot(splices: Splices, request: Request) -> None:
             splices.set_property(key, quoted(value, names=True))
     if "reason" in entries and _is_former_reason(splices.document, request):
         splices.set_property("reason", quoted(render.reason(request), names=True))
+    _empty(splices, CODE)
 
 
 def _is_former_reason(document: Document, request: Request) -> bool:
@@ -154,10 +164,8 @@ def _is_former_reason(document: Document, request: Request) -> bool:
 
 def _reset_properties(splices: Splices, request: Request) -> None:
     _set_status(splices, request)
-    entries = splices.document.entries
-    for key in ("reviewer", "reason"):
-        if key in entries and text_of(entries[key]) != "":
-            splices.set_property(key, '""')
+    for key in ("reviewer", "reason", CODE):
+        _empty(splices, key)
 
 
 def _reset_boxes(splices: Splices) -> None:
@@ -166,6 +174,12 @@ def _reset_boxes(splices: Splices) -> None:
             splices.replace(box.mark, box.mark + 1, " ")
     for reason in splices.document.outline.reasons:
         splices.replace(reason.start, reason.line.stop, "")
+
+
+def _empty(splices: Splices, key: str) -> None:
+    entries = splices.document.entries
+    if key in entries and text_of(entries[key]) != "":
+        splices.set_property(key, '""')
 
 
 def _set_status(splices: Splices, request: Request) -> None:
@@ -227,7 +241,8 @@ def _after_known(
 def _check(before: Document, after: Document, request: Request) -> None:
     decided = request.status is not Status.PENDING
     missed = decided and "status" in before.entries and after.status_text != request.status
-    if missed or after.entries.keys() != before.entries.keys() or after.id != before.id:
+    others = (after.entries.keys() ^ before.entries.keys()) - {CODE}
+    if missed or others or after.id != before.id:
         raise DocumentError("the properties cannot be replaced where they stand", line=2)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import yaml
 
 from hitl_vault.core.model import is_valid_id
-from hitl_vault.document.frontmatter import Entry, parse_front_matter, text_of
+from hitl_vault.document.frontmatter import CODE, Entry, parse_front_matter, text_of
 from hitl_vault.document.outline import CHANGES, DECIDE, WILL_RUN, Fence, Outline, outline
 from hitl_vault.document.words import clean
 from hitl_vault.errors import DocumentError
@@ -20,7 +20,7 @@ from hitl_vault.errors import DocumentError
 MAX_BYTES = 4_194_304
 """Larger files are not read: the largest action in JSON, shown twice, is far below."""
 
-MAX_REVIEWER, MAX_REASON = 120, 2_000
+MAX_REVIEWER, MAX_REASON, MAX_CODE = 120, 2_000, 80
 
 _BOM = b"\xef\xbb\xbf"
 UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|-\x00-\x00|\x00-\x00-")
@@ -61,6 +61,11 @@ class Document:
     def reason(self) -> str:
         """The reason given, cleaned and on one line; "" for none."""
         return clean(self._typed("reason"), limit=MAX_REASON)
+
+    @property
+    def code(self) -> str:
+        """The one-time code as typed; "" for none."""
+        return clean(self._typed(CODE), limit=MAX_CODE)
 
     @property
     def action_fence(self) -> Fence | None:

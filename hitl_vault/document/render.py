@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hitl_vault.core.events import Recorded
-from hitl_vault.core.model import Answer, Request, Status
+from hitl_vault.core.model import Answer, Assurance, Request, Status
 from hitl_vault.core.voting import UNNAMED
 from hitl_vault.document import own_lines, wording
 from hitl_vault.document.ballot import Folder, shows
-from hitl_vault.document.frontmatter import KEYS, quoted, word_or_quoted
+from hitl_vault.document.frontmatter import CODE, KEYS, quoted, word_or_quoted
 from hitl_vault.document.inert import action_json, fence, inert, one_line
 from hitl_vault.document.outline import CHANGES, RESULT
 from hitl_vault.document.own_ballot import read_answers
@@ -114,13 +114,14 @@ def context(
 
 
 def front_matter(request: Request) -> str:
-    """Return the properties with their fences: exactly `KEYS`, in their order."""
+    """Return the properties with their fences: exactly `keys_of` the request, in their order."""
     values = {
         "id": quoted(request.id),
         "type": "approval_request",
         "status": request.status.value,
         "reviewer": quoted(reviewer(request), names=True),
         "reason": quoted(reason(request), names=True),
+        CODE: '""',
         "action": _agent_value(request.action.type),
         "risk": request.verdict.risk.value,
         "requested_by": _agent_value(request.action.requested_by),
@@ -129,8 +130,16 @@ def front_matter(request: Request) -> str:
         "payload_sha256": quoted(request.payload_in_force),
         "tags": f"[{tag(request)}]",
     }
-    lines = (f"{key}: {values[key]}" for key in KEYS)
+    lines = (f"{key}: {values[key]}" for key in keys_of(request))
     return "\n".join(("---", *lines, "---"))
+
+
+def keys_of(request: Request) -> tuple[str, ...]:
+    """Return the properties of a request's note; a code has one only where it can answer."""
+    if request.requirement.assurance is not Assurance.AUTHENTICATED:
+        return KEYS
+    after = KEYS.index("reason") + 1
+    return (*KEYS[:after], CODE, *KEYS[after:])
 
 
 def _agent_value(text: str) -> str:

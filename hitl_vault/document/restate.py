@@ -12,7 +12,7 @@ import re
 from hitl_vault.core.model import Answer, Request
 from hitl_vault.document import render, wording
 from hitl_vault.document.ballot import shows
-from hitl_vault.document.frontmatter import quoted, text_of
+from hitl_vault.document.frontmatter import CODE, quoted, text_of
 from hitl_vault.document.outline import CHANGES, DECIDE, SUBSECTION, WHY, WILL_RUN, Fence
 from hitl_vault.document.reading import Document
 from hitl_vault.document.splices import Splices
@@ -36,6 +36,7 @@ def restate_action(splices: Splices, request: Request, *, blank: bool) -> None:
         splices.set_property("payload_sha256", quoted(request.payload_in_force))
     if text_of(document.entries.get("risk")) != request.verdict.risk:
         splices.set_word("risk", request.verdict.risk.value)
+    _restate_code(splices, request)
     _restate_fence(splices, document.fence(WILL_RUN), request)
     if Answer.EDIT in request.requirement.answers:
         _restate_fence(splices, document.fence(DECIDE, CHANGES), request)
@@ -73,6 +74,17 @@ def _restate_fence(splices: Splices, fence: Fence | None, request: Request) -> N
     if fence is not None and not shows(splices.document, fence, request.details):
         block = render.action_block(request).split("\n")
         splices.replace(fence.opening.start, fence.closing.stop, splices.joined(block))
+
+
+def _restate_code(splices: Splices, request: Request) -> None:
+    """Give a note the property for a code if the change asks for one; take an empty one away."""
+    entries, text = splices.document.entries, splices.document.text
+    wanted, known = CODE in render.keys_of(request), entries.get(CODE)
+    if wanted and known is None and "action" in entries:
+        splices.insert(entries["action"].span(entries["action"].key)[0], f'{CODE}: ""')
+    elif known is not None and not wanted and text_of(known) == "":
+        start, end = known.span(known.key)[0], known.span(known.value)[1]
+        splices.replace(start, text.index("\n", end) + 1, "")
 
 
 def _drop_changes(splices: Splices) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hitl_vault.core.events import Event, Kind, Recorded
 from hitl_vault.core.model import Answer, Assurance, Request, Requirement, Stage, Status
+from hitl_vault.core.statement import key_id_of
 from hitl_vault.document.inert import inert_line
 from hitl_vault.document.outline import LABELS
 
@@ -82,7 +83,7 @@ def needed(need: Requirement) -> str:
     )
     sure = {
         Assurance.EDITED: "an answer in this note is enough",
-        Assurance.AUTHENTICATED: "the answer must be authenticated, which a note cannot be",
+        Assurance.AUTHENTICATED: "the answer must be authenticated, in this note by a code",
         Assurance.SIGNED: "the answer must be signed, which a note cannot be",
     }[need.assurance]
     return f"approval by {groups}; {against}; {sure}"
@@ -107,24 +108,13 @@ def box(answer: Answer) -> str:
     return f"- [ ] {LABELS[answer]} ^{answer.value}"
 
 
-def needs_proof(need: Requirement) -> bool:
-    """Return True if a tick in a note is not enough to answer."""
-    return need.assurance is not Assurance.EDITED
-
-
 def how(request: Request) -> str:
     """Return the sentence that says how to answer."""
     need = request.requirement
-    if needs_proof(need):
-        kind = "an authenticated" if need.assurance is Assurance.AUTHENTICATED else "a signed"
-        commands = [
-            f"`hitl {verb} {request.id}`"
-            for verb, answer in (("approve", Answer.APPROVE), ("reject", Answer.REJECT))
-            if answer in need.answers
-        ]
+    if need.assurance is Assurance.SIGNED:
         return (
-            f"To answer: run {' or '.join(commands) or f'`hitl review {request.id}`'}. This note "
-            f"cannot answer, because the rule asks for {kind} answer."
+            f"To answer: run {_commands(request, ' --sign KEY')}, with your key. This note cannot "
+            "answer, because the rule asks for a signed answer."
         )
     words = [
         (word, folder)
@@ -138,7 +128,24 @@ def how(request: Request) -> str:
     if words:
         ways.append(f"set `status` to {' or '.join(word for word, _ in words)}")
         ways.append(f"move this note to {' or '.join(folder for _, folder in words)}")
+    if need.assurance is Assurance.AUTHENTICATED:
+        return (
+            f"To answer: write the code you were sent in `code`, then {'; or '.join(ways)}; or run "
+            f"{_commands(request)}. Without a code this note cannot answer, because the rule asks "
+            f"for an authenticated answer. {_name_and_reason(need)}"
+        )
     return f"To answer: {'; or '.join(ways)}. {_name_and_reason(need)}"
+
+
+def _commands(request: Request, options: str = "") -> str:
+    verbs = [
+        verb
+        for verb, answer in (("approve", Answer.APPROVE), ("reject", Answer.REJECT))
+        if answer in request.requirement.answers
+    ]
+    if not verbs:  # approving with changes is the only answer
+        return f"`hitl approve {request.id} --set NAME=VALUE{options}`"
+    return " or ".join(f"`hitl {verb} {request.id}{options}`" for verb in verbs)
 
 
 def _name_and_reason(need: Requirement) -> str:
@@ -210,7 +217,9 @@ def _vote(who: str, data: dict[str, Any]) -> tuple[str, str]:
             return "the file", f"the file says {who} {says}{reason}"
         channel = _text(data, "channel")
         return channel, f"an unproved call over {channel} says {who} {says}{reason}"
-    return who, f"{says} ({_text(data, 'assurance')}, over {_text(data, 'channel')}){reason}"
+    key = inert_line(key_id_of(str(data.get("proof") or "")), limit=80)
+    sure = f"{_text(data, 'assurance')}{f' with {key}' if key else ''}"
+    return who, f"{says} ({sure}, over {_text(data, 'channel')}){reason}"
 
 
 def _changes(data: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ Never decides. What is unclear is answered in the note and the waiter keeps wait
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,14 +23,15 @@ from hitl_vault.document.own_ballot import (
 from hitl_vault.document.own_reader import Readings
 from hitl_vault.document.reading import Document, looks_torn, parse_document
 from hitl_vault.document.voters import Voters
-from hitl_vault.engine import replies
+from hitl_vault.engine import proving, replies
+from hitl_vault.engine.codes import issue_where_wanted
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.edits import propose
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.showing import holds_words
-from hitl_vault.errors import DocumentError, InvalidRequest
+from hitl_vault.errors import ConfigError, DocumentError, InvalidRequest, TrustError
 from hitl_vault.ports import Kept, Loaded, Receipt
 
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
@@ -180,11 +182,11 @@ class Answers:
         now, counted = request, ""
         for answered in answers:
             try:
-                vote = self._vote(request, answered)
-            except InvalidRequest as error:
-                said.append(f"Not decided: the changes cannot be accepted: {error}.")
+                vote = await self._proved(now, answered)
+            except (InvalidRequest, TrustError, ConfigError) as error:
+                said.append(_not_accepted(error))  # the tick stays
                 continue
-            receipt = await self._parts.ledger.submit(vote)
+            receipt = await self._submit(vote)
             if receipt.request is None:
                 return
             now = receipt.request
@@ -193,7 +195,8 @@ class Answers:
                 return
             if receipt.kept is Kept.ACCEPTED:
                 counted = replies.counted(now, vote, own=note.own)
-                said += [] if answered.by_line else [counted]
+                # a code must make room for the next person's
+                said += [] if answered.by_line and not answered.code else [counted]
             elif receipt.kept is Kept.DUPLICATE and note.own and not answered.by_line:
                 said.append(replies.counted(now, vote, own=True))  # its words make room now
             elif receipt.kept is Kept.REFUSED:
@@ -208,6 +211,21 @@ class Answers:
             await self._tell(now, note, said, afresh=note.own or bool(counted))
         else:
             self._leave(now, note)
+
+    async def _proved(self, request: Request, answered: Answered) -> c.Vote:
+        vote = self._vote(request, answered)
+        if not answered.code:
+            return vote
+        return await proving.by_code(self._parts, request, vote, answered.code)
+
+    async def _submit(self, vote: c.Vote) -> Receipt:
+        receipt = await self._parts.ledger.submit(vote)
+        request = receipt.request
+        if request is not None and receipt.kept is Kept.REFUSED:
+            await self._record_refused(request, vote)
+        elif request is not None and receipt.kept is Kept.ACCEPTED and vote.edit is not None:
+            await issue_where_wanted(self._parts, request)  # for the details in force
+        return receipt
 
     async def _end(self, request: Request, receipt: Receipt, note: _Note) -> None:
         if receipt.kept is Kept.CONFLICT:
@@ -248,6 +266,13 @@ class Answers:
             edit=edit,
         )
 
+    async def _record_refused(self, request: Request, vote: c.Vote) -> None:
+        """Record a code that another answer used up in between."""
+        problem = proving.proves_nothing(self._parts, request, vote)
+        if problem:
+            with contextlib.suppress(TrustError):
+                await proving.refuse(self._parts, vote, problem)
+
     async def _late(
         self,
         request: Request,
@@ -274,6 +299,12 @@ def _as_decided(ballot: Answered, request: Request) -> bool:
     if ballot.answer is Answer.REJECT:
         return request.status is Status.REJECTED
     return request.status.was_approved
+
+
+def _not_accepted(error: Exception) -> str:
+    if isinstance(error, InvalidRequest):
+        return f"Not decided: the changes cannot be accepted: {error}."
+    return f"Not decided: {error}."
 
 
 def _ends(receipt: Receipt, vote: c.Vote) -> bool:

@@ -26,6 +26,7 @@ from hitl_vault.engine.checks import (
     seconds_of,
     text_of,
 )
+from hitl_vault.engine.codes import issue_where_wanted
 from hitl_vault.engine.desk import Desk
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.execution import Execution, as_json
@@ -277,7 +278,7 @@ class Orchestrator(Answering, Granting):
             await self._display.show_new(request)
         else:
             await self._display.show(request.id)
-        return request
+        return await issue_where_wanted(self._parts, request)
 
     async def _known(self, id: str | None, key: str | None) -> Request | None:
         if id is not None and (found := await self._parts.ledger.get(id)):

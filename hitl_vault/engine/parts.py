@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 from hitl_vault.core.model import Code, Request
@@ -17,10 +17,13 @@ from hitl_vault.errors import ConfigError
 from hitl_vault.ports import (
     CheckpointStore,
     Clock,
+    CodeKey,
     Ledger,
     PolicyLock,
     PolicySource,
     Presence,
+    Prover,
+    SecondFactor,
     VaultFolder,
     Watcher,
 )
@@ -49,6 +52,8 @@ class Options(Thresholds):
     checkpoint_every_s: float = 86400.0
     max_pending_per_agent: int = 0
     max_requests_per_minute: int = 0
+    code_valid_s: float = 3600.0
+    codes: str = "auto"
 
 
 class Standing(TypedDict):
@@ -78,6 +83,8 @@ class Parts:
     `watching` false: the engine reads no notes and runs no timers, and watches only while somebody
     waits, for commits of other processes. Without `telling`, people are told only by their notes.
     `code_of` works out a one-time code from the vault's code key; None where there is no key.
+    `vault_id` is what signed answers name the vault by; `provers` judge them, by the kind of their
+    keys.
     """
 
     ledger: Ledger
@@ -96,6 +103,9 @@ class Parts:
     policy_lock: PolicyLock | None = None
     checkpoints: CheckpointStore | None = None
     vault_id: str = ""
+    provers: Mapping[str, Prover] = field(default_factory=dict)
+    code_key: CodeKey | None = None
+    second_factor: SecondFactor | None = None
     absolute: Callable[[str], str] = str
     telling: Telling | None = None
     code_of: Callable[[Request, Code], str] | None = None

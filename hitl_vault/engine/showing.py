@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request, Status
 from hitl_vault.document.ballot import Folder
-from hitl_vault.document.frontmatter import parse_front_matter, text_of
+from hitl_vault.document.frontmatter import CODE, parse_front_matter, text_of
 from hitl_vault.document.patch import updated, with_feedback
 from hitl_vault.document.reading import looks_torn, parse_document
 from hitl_vault.engine.memory import Memory
@@ -293,7 +293,7 @@ def holds_words(data: bytes, fresh: bytes) -> bool:
         written = parse_front_matter(fresh.decode()).entries
     except (DocumentError, UnicodeDecodeError):
         return False
-    for key in ("status", "reviewer", "reason"):
+    for key in ("status", "reviewer", "reason", CODE):
         empty = "pending" if key == "status" else ""
         entry = typed.get(key)
         if entry is not None and text_of(entry) not in {text_of(written.get(key)), "", empty}:

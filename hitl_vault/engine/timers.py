@@ -13,6 +13,7 @@ from typing import TypeAlias
 from hitl_vault.core import commands as c
 from hitl_vault.core.lifecycle import next_due
 from hitl_vault.core.model import Request, Status
+from hitl_vault.engine.codes import can_send, issue_where_wanted
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.recording import Recording
 from hitl_vault.errors import HitlVaultError
@@ -23,6 +24,7 @@ _ROUND_S = 1.0
 _SLOW_ROUND_S = 15.0
 _AT_ONCE = 500
 _Due: TypeAlias = c.Expire | c.Remind | c.Escalate
+_PENDING = frozenset({Status.PENDING})
 
 
 class Timers:
@@ -38,6 +40,7 @@ class Timers:
         self._parts, self._recording = parts, recording
         self._on_change, self._archive = on_change, archive
         self._next_slow = 0.0
+        self._codes_are_sent = False
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -55,6 +58,9 @@ class Timers:
         await self.sweep()
         await self._recording.look()
         now = self._parts.clock.monotonic()
+        if not self._codes_are_sent:
+            await self.send_missing_codes()
+            self._codes_are_sent = True
         if now >= self._next_slow:
             self._next_slow = now + _SLOW_ROUND_S
             await self.find_dead_executors()
@@ -70,6 +76,8 @@ class Timers:
             if timed is not None:
                 receipt = await self._parts.ledger.submit(self._informed(request, timed[1]))
                 if receipt.kept is Kept.ACCEPTED:
+                    if isinstance(timed[1], c.Escalate) and receipt.request is not None:
+                        await issue_where_wanted(self._parts, receipt.request)  # more may answer
                     changed += 1
                     self._on_change(request.id)
         return changed
@@ -80,6 +88,12 @@ class Timers:
             return due
         to = request.requirement.escalate[due.number].to
         return replace(due, nobody=self._parts.unheld(to))
+
+    async def send_missing_codes(self) -> None:
+        """Send the codes that a process asked for and did not live to send."""
+        if can_send(self._parts):
+            for request in await self._parts.ledger.find(Filter(statuses=_PENDING)):
+                await issue_where_wanted(self._parts, request)
 
     async def find_dead_executors(self) -> int:
         """Mark as unknown what a dead process was executing; return how many."""

@@ -150,9 +150,9 @@ def test_the_starter_notes_show_our_properties_and_need_no_plugin():
 
 
 def _front_matter_keys():
-    from hitl_vault.document.frontmatter import KEYS
+    from hitl_vault.document.frontmatter import CODE, KEYS
 
-    return KEYS
+    return (*KEYS, CODE)
 
 
 # doctor

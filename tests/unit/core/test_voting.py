@@ -265,7 +265,7 @@ def test_assurance_below_the_minimum_does_not_count(answer):
     request = asked(assurance=Assurance.SIGNED)
     vote = make_vote(request, answer=answer, assurance=Assurance.AUTHENTICATED)
     said = refuse(request, vote)
-    assert "with a signature" in said
+    assert "--sign KEY" in said
     assert "`assurance` lowered in the policy" in said  # what to do for who cannot sign
 
 

@@ -179,6 +179,7 @@ CASES = {
     "pending": ask(),
     "plain": ask(answers=(Answer.APPROVE, Answer.REJECT), summary="", run_id=""),
     "signed": ask(assurance=Assurance.SIGNED),
+    "authenticated": ask(assurance=Assurance.AUTHENTICATED),
     "two_people": ask(stages=(replace(Requirement().stages[0], quorum=2),)),
     "one_of_two": ask(stages=(replace(Requirement().stages[0], quorum=2),)).vote(),
     "approved": ask().vote(reason="fine by me"),

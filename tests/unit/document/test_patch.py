@@ -20,7 +20,16 @@ from document_samples import (
 )
 
 from hitl_vault.core import commands as c
-from hitl_vault.core.model import Answer, Effect, Requirement, Risk, Stage, Status, Verdict
+from hitl_vault.core.model import (
+    Answer,
+    Assurance,
+    Effect,
+    Requirement,
+    Risk,
+    Stage,
+    Status,
+    Verdict,
+)
 from hitl_vault.document.ballot import Folder, Untouched
 from hitl_vault.document.patch import updated, with_feedback
 from hitl_vault.document.reading import parse_document
@@ -49,7 +58,12 @@ def strict(**requirement) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in CASES if name not in {"plain", "signed", "two_people", "one_of_two"}]
+    "name",
+    [
+        name
+        for name in CASES
+        if name not in {"plain", "signed", "authenticated", "two_people", "one_of_two"}
+    ],
 )
 def test_an_unedited_note_becomes_what_is_rendered_afresh(name):
     """Both ways to a note of the new state agree, whatever state it is."""
@@ -368,3 +382,40 @@ def test_a_reason_in_a_persons_own_spelling_stays_when_it_is_cancelled():
     typed = put(approved.text, "reason", "fine")
     cancelled = approved.then(c.Cancel(id=ID, by="agent", reason="wrong invoice"))
     assert "\nreason: fine\n" in patched(typed, cancelled)
+
+
+# one-time codes
+
+
+def test_a_code_is_taken_out_of_the_note_of_what_is_decided():
+    """No later state of a note holds a code that was typed into it."""
+    case = ask(assurance=Assurance.AUTHENTICATED)
+    typed = put(tick(case.text, "approve"), "code", '"4821 9375"')
+    assert case.read(typed).code == "4821 9375"
+    decided = case.then(c.Cancel(id=ID, by="invoice-agent"))
+    new = updated(typed.encode(), decided.request, decided.history, RENDERER)
+    assert b"4821" not in new
+    assert b'\ncode: ""\n' in new
+
+
+@pytest.mark.parametrize("before", [Assurance.EDITED, Assurance.AUTHENTICATED])
+@pytest.mark.parametrize("after", list(Assurance))
+def test_a_change_that_asks_for_a_code_gives_the_note_a_property_for_it(before, after):
+    """A note that was not edited becomes what a fresh one would be, whatever the change asks."""
+    case = ask(assurance=before)
+    edited = case.edit(
+        DETAILS | {"amount": 1200}, verdict=strict(assurance=after), assurance=before
+    )
+    assert edited.request.edited is not None
+    assert patched(case.text, edited) == edited.text
+
+
+def test_the_next_person_finds_no_code_of_the_one_before():
+    """The ballot is blank again, also where the code alone said whose answer it was."""
+    case = ask(assurance=Assurance.AUTHENTICATED, stages=(Stage(quorum=2),))
+    case = case.then(c.IssueCode(id=ID, code_id="code-1", reviewer="alice", valid_s=600))
+    typed = put(tick(case.text, "approve"), "code", '"4821 9375"')
+    voted = case.vote(assurance=Assurance.AUTHENTICATED, channel="code", code_id="code-1")
+    assert voted.request.status is Status.PENDING
+    assert parse_document(patched(typed, voted).encode()).code == ""
+    assert voted.read(patched(typed, voted)) == Untouched()

@@ -9,6 +9,7 @@ from document_samples import ALL, CASES, ID, ask
 
 from hitl_vault.core.events import OF_THE_REGISTER, Event, Kind, Recorded
 from hitl_vault.core.model import Answer, Assurance, Requirement, Stage
+from hitl_vault.core.statement import Envelope, envelope_text
 from hitl_vault.document import wording
 
 
@@ -30,7 +31,7 @@ from hitl_vault.document import wording
             "one of a, b, then cfo",
         ),
         (Requirement(veto=False), "as many rejections as approvals"),
-        (Requirement(assurance=Assurance.AUTHENTICATED), "authenticated, which a note cannot be"),
+        (Requirement(assurance=Assurance.AUTHENTICATED), "authenticated, in this note by a code"),
         (Requirement(assurance=Assurance.SIGNED), "signed, which a note cannot be"),
         (Requirement(stages=(Stage(approvers=("[[x]]",)),)), "approval by &#91;&#91;x"),
     ],
@@ -60,13 +61,27 @@ def test_how_to_answer_asks_for_what_the_rule_asks():
     assert "a reason is required to reject or approve with changes" in text
 
 
-@pytest.mark.parametrize("assurance", [Assurance.AUTHENTICATED, Assurance.SIGNED])
-def test_a_note_that_cannot_answer_says_which_command_can(assurance):
-    """Where an edit is not enough, the note says so and names the command."""
-    text = wording.how(ask(assurance=assurance).request)
-    assert f"`hitl approve {ID}` or `hitl reject {ID}`" in text
+def test_a_note_that_cannot_answer_says_which_command_can():
+    """Where a signature is asked for, the note says so and names the command."""
+    text = wording.how(ask(assurance=Assurance.SIGNED).request)
+    assert f"`hitl approve {ID} --sign KEY` or `hitl reject {ID} --sign KEY`" in text
     assert "This note cannot answer" in text
-    assert "hitl review" in wording.how(ask(assurance=assurance, answers=(Answer.EDIT,)).request)
+    only = wording.how(ask(assurance=Assurance.SIGNED, answers=(Answer.EDIT,)).request)
+    assert f"hitl approve {ID} --set NAME=VALUE --sign KEY" in only
+
+
+def test_a_note_that_a_code_can_answer_says_so():
+    """Where more than an edit is asked for, the note asks for the code and names the command."""
+    text = wording.how(ask(assurance=Assurance.AUTHENTICATED).request)
+    assert text.startswith("To answer: write the code you were sent in `code`, then tick one box")
+    assert f"or run `hitl approve {ID}` or `hitl reject {ID}`" in text
+
+
+def test_a_signed_vote_names_its_key():
+    """The audit says by which key an answer was signed."""
+    proof = envelope_text(Envelope(payload_type="t", payload=b"", key_id="hmac:k-1", signature=b""))
+    line = fact(Kind.VOTED, answer="approve", assurance="signed", channel="cli", proof=proof)
+    assert "approves (signed with hmac:k-1, over cli)" in line
 
 
 def test_why_always_has_the_same_labels():

@@ -234,7 +234,12 @@ class Office:
     async def open(self, *, watching: bool = False) -> Process:
         """Start a process; unless `watching`, it reads notes only when a test says so."""
         name = f"process{next(self._numbers)}"
-        parts = Parts(
+        process = Process(self, self._parts(name, watching=watching))
+        await process.open()
+        return process
+
+    def _parts(self, name: str, *, watching: bool) -> Parts:
+        return Parts(
             ledger=self.ledger,
             vault=self.vault,
             watcher=MemoryWatcher(),
@@ -257,9 +262,6 @@ class Office:
             ),
             code_of=self.code_of,
         )
-        process = Process(self, parts)
-        await process.open()
-        return process
 
     def load_people(self) -> People:
         """Return who is on record, unless `people_problem` says why that cannot be read."""

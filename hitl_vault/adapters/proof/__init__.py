@@ -1,0 +1,1 @@
+"""Owns the adapters that judge what shows who answered."""
