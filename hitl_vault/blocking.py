@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -29,6 +30,13 @@ _CLOSED = "it is closed; make a new one: `with Orchestrator(...) as hitl:`"
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Async = wiring.Orchestrator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exit:
+    """What ends a program, raised by the work: carried past the event loop, which it would end."""
+
+    error: KeyboardInterrupt | SystemExit
 
 
 def _blocking(
@@ -110,19 +118,22 @@ class Orchestrator:
         await asyncio.gather(*work, return_exceptions=True)
         await self.hitl.aclose()
 
-    async def _counted(self, work: Coroutine[Any, Any, _R]) -> _R:
+    async def _counted(self, work: Coroutine[Any, Any, _R]) -> _R | _Exit:
         task = asyncio.current_task()
         assert task is not None
         self._work.add(task)
         try:
             return await work
+        except (KeyboardInterrupt, SystemExit) as error:
+            return _Exit(error=error)
         finally:
             self._work.discard(task)
 
     def run(self, work: Coroutine[Any, Any, _R]) -> _R:
         """Wait for asynchronous work on this object's event loop.
 
-        An interrupt (Ctrl-C) cancels the work before it is raised.
+        An interrupt (Ctrl-C) cancels the work before it is raised. What the work itself raises is
+        raised here, `SystemExit` and `KeyboardInterrupt` too; other threads go on.
 
         Raises:
             NotOpen: It is not open, or was closed meanwhile by another thread.
@@ -135,7 +146,7 @@ class Orchestrator:
                 raise
             future = asyncio.run_coroutine_threadsafe(self._counted(work), self._loop)
         try:
-            return future.result()
+            result = future.result()
         except CancelledError as error:
             if self._closed:
                 raise NotOpen(_CLOSED) from error
@@ -143,6 +154,9 @@ class Orchestrator:
         except BaseException:
             future.cancel()
             raise
+        if isinstance(result, _Exit):
+            raise result.error
+        return result
 
     def evaluate(self, type: str, details: Details, **who: str) -> Verdict:
         """Return what the policy says of an action, and why."""

@@ -186,3 +186,46 @@ def test_a_closed_one_says_so(root: Path) -> None:
     ):
         with pytest.raises(NotOpen, match="it is closed; make a new one"):
             use()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_what_ends_a_program_reaches_its_caller_and_nobody_else(
+    root: Path, error: BaseException
+) -> None:
+    """`sys.exit()` in a guarded function is raised to who called it, the end is recorded as
+    unknown, and another thread waits on and gets its answer."""
+    with Orchestrator(root, **QUICK) as hitl:
+
+        @hitl.guard("pay")
+        def pay() -> None:
+            raise error
+
+        other = hitl.request_approval("other", "", {})
+        with ThreadPoolExecutor(2) as pool:
+            waiting = pool.submit(hitl.wait_for_approval, other.id, 40)
+            calling = pool.submit(pay)
+            while not (found := [r for r in hitl.list_requests() if r.action.type == "pay"]):
+                threading.Event().wait(0.01)
+            hitl.approve(found[0].id, reviewer="alice")
+            with pytest.raises(type(error)) as raised:
+                calling.result(timeout=20)
+            assert raised.value is error
+            ended = hitl.get(found[0].id)
+            assert ended.status is Status.UNKNOWN
+            assert ended.outcome is not None
+            assert type(error).__name__ in ended.outcome.error
+            hitl.approve(other.id, reviewer="alice")
+            assert waiting.result(timeout=20).status is Status.APPROVED
+
+
+def test_a_guarded_function_that_raises_stop_iteration_failed(root: Path) -> None:
+    """No future can hold that error: it comes as RuntimeError instead of never."""
+    (root / "Policy.md").write_text("```yaml hitl-policy\ndefault: allow\n```\n")
+    with Orchestrator(root, **QUICK) as hitl:
+
+        @hitl.guard("pay")
+        def pay() -> object:
+            return next(iter(()))
+
+        with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="StopIteration"):
+            pool.submit(pay).result(timeout=20)
