@@ -65,9 +65,10 @@ class Guard:
         self._ignore = _names(ignore)
 
     def __call__(self, function: Callable[_P, Awaitable[_R]]) -> Callable[_P, Awaitable[_R]]:
-        """Gate an async function; a plain one runs in a thread."""
+        """Gate an async function; a plain one runs in a thread. Generators cannot be gated."""
         if not callable(function):
             raise InvalidRequest(f"a guard needs a function, not {function.__class__.__name__}")
+        _check_runs_when_called(function)
         signature = inspect.signature(function)
         _check_parameters(signature, self._ignore)
 
@@ -181,6 +182,16 @@ def _names(ignore: Iterable[str]) -> frozenset[str]:
     return frozenset(names)
 
 
+def _check_runs_when_called(function: Callable[..., Any]) -> None:
+    """Refuse a generator: calling one runs nothing of it, and would be recorded as executed."""
+    for called in (function, getattr(function, "__call__", None)):  # noqa: B004
+        if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+            raise InvalidRequest(
+                "this is a generator function, and calling it runs nothing of it yet: guard a "
+                "function that does the whole action and returns"
+            )
+
+
 def _check_parameters(signature: inspect.Signature, ignore: frozenset[str]) -> None:
     parameters = signature.parameters.values()
     for parameter in parameters:
@@ -245,6 +256,13 @@ def _put(
 async def _call(function: Callable[..., Awaitable[_R]], bound: inspect.BoundArguments) -> _R:
     if inspect.iscoroutinefunction(function):
         return await function(*bound.args, **bound.kwargs)
-    returned: Any = await asyncio.to_thread(function, *bound.args, **bound.kwargs)
+    returned: Any = await asyncio.to_thread(_called, function, bound)
     result: _R = await returned if inspect.isawaitable(returned) else returned
     return result
+
+
+def _called(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+    try:
+        return function(*bound.args, **bound.kwargs)
+    except StopIteration as error:  # no future can hold one: who waits for it would wait for ever
+        raise RuntimeError("the function raised StopIteration") from error

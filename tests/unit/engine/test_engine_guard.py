@@ -1,6 +1,8 @@
 """The guard: evaluate, ask, wait, claim, run once, record; the function gets what was approved."""
 
 import asyncio
+import functools
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -212,6 +214,24 @@ async def test_what_cannot_be_guarded_is_told_early(hitl: Process):
 
     with pytest.raises(InvalidRequest):
         await third(object())
+
+
+async def test_a_generator_cannot_be_guarded(hitl: Process):
+    """Calling one runs nothing of it: it is refused where it is decorated."""
+
+    def steps(amount: int) -> Iterator[int]:
+        yield amount
+
+    async def later(amount: int) -> AsyncIterator[int]:
+        yield amount
+
+    class Steps:
+        def __call__(self, amount: int) -> Iterator[int]:
+            yield amount
+
+    for function in (steps, later, functools.partial(steps, 1), Steps()):
+        with pytest.raises(InvalidRequest, match="generator function"):
+            hitl.guard("payment")(function)  # type: ignore[arg-type,type-var]
 
 
 @dataclass
