@@ -199,6 +199,10 @@ class Answers:
                 said += [] if answered.by_line and not answered.code else [counted]
             elif receipt.kept is Kept.DUPLICATE and note.own and not answered.by_line:
                 said.append(replies.counted(now, vote, own=True))  # its words make room now
+            elif receipt.kept is Kept.DUPLICATE and not note.own and vote.edit is None:
+                # a tick left standing would pass for the answer of whoever writes a name beside it
+                counted = replies.again(now, receipt.message)
+                said.append(counted)
             elif receipt.kept is Kept.REFUSED:
                 said.append(
                     replies.refused_line(now, vote, receipt.message, voters)

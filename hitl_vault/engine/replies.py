@@ -29,10 +29,19 @@ def counted(request: Request, vote: c.Vote, *, own: bool) -> str:
 
     `own` is true in a note where each person has lines of their own.
     """
-    tally = voting.tally(request)
     cast = next((known for known in request.votes if known.reviewer == vote.reviewer), None)
     by = f"{vote.reviewer} for {cast.on_behalf_of}" if cast and cast.on_behalf_of else vote.reviewer
     said = "a rejection" if vote.answer is Answer.REJECT else "an approval"
+    return f"Counted: {said} by {by}. {_so_far(request, own=own)}"
+
+
+def again(request: Request, message: str) -> str:
+    """Return what a vote gets that was counted before, in a ballot that all share."""
+    return f"Not counted again: {message}. {_so_far(request, own=False)}"
+
+
+def _so_far(request: Request, *, own: bool) -> str:
+    tally = voting.tally(request)
     stages = len(request.requirement.stages)
     stage = f" in stage {tally.stage + 1} of {stages}" if stages > 1 else ""
     following = (
@@ -40,10 +49,7 @@ def counted(request: Request, vote: c.Vote, *, own: bool) -> str:
         if own
         else "The next person puts their own name in `reviewer` and answers in the same way."
     )
-    return (
-        f"Counted: {said} by {by}. {tally.approvals} of {tally.needed} approvals so far"
-        f"{stage}. {following}"
-    )
+    return f"{tally.approvals} of {tally.needed} approvals so far{stage}. {following}"
 
 
 def refused_line(request: Request, vote: c.Vote, message: str, voters: Voters) -> str:

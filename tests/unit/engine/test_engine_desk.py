@@ -414,6 +414,39 @@ async def test_a_quorum_tells_the_count_and_goes_on(office: Office):
     assert decided.reviewers == ("alice", "bob")
 
 
+async def test_an_answer_saved_again_is_taken_back_out_of_the_ballot(office: Office):
+    """A stale buffer brings a counted answer back: the ballot is emptied and says so, and a name
+    alone is nobody's approval."""
+    office = Office(QUORUM)
+    hitl = await office.open()
+    asked = await hitl.request_approval("payment", "", {})
+    path = office.edit(asked, box("approve"), reviewer("alice"))
+    stale = office.note(asked)
+    await hitl.look(path)
+    office.vault.write(path, stale)
+    await hitl.look(path)
+    said = sentence(office.note(asked))
+    assert said.startswith("Not counted again: alice already answered approve. 1 of 2 approvals")
+    assert "[x]" not in office.note(asked)
+    await hitl.look(office.edit(asked, reviewer("bob")))
+    assert (await hitl.get(asked.id)).status is Status.PENDING
+    await hitl.look(office.edit(asked, box("approve")))
+    assert (await hitl.get(asked.id)).reviewers == ("alice", "bob")
+
+
+async def test_a_name_that_answered_before_is_told_so(office: Office):
+    """After "put your name", the name of somebody counted leaves no old sentence and no tick."""
+    office = Office(QUORUM)
+    hitl = await office.open()
+    asked = await hitl.request_approval("payment", "", {})
+    await hitl.look(office.edit(asked, box("approve"), reviewer("alice")))
+    await hitl.look(office.edit(asked, box("approve")))
+    assert "name" in sentence(office.note(asked))
+    await hitl.look(office.edit(asked, reviewer("alice")))
+    assert "alice already answered" in sentence(office.note(asked))
+    assert "[x]" not in office.note(asked)
+
+
 async def test_a_refused_answer_says_what_is_missing(office: Office):
     """No name where names count, no reason where one is required: told, and not counted."""
     office = Office(QUORUM)
