@@ -96,6 +96,13 @@ def read_ballot(document: Document, request: Request, folder: Folder) -> Reading
         return Untouched()
     if isinstance(answer, Unclear):
         return answer
+    remark = document.status_remark
+    if remark:
+        return Unclear(
+            sentence=f"Words stand behind a # beside the property status (“{shortened(remark)}”) "
+            "and may change what is meant; take them away. What you want to say goes in the "
+            "property reason."
+        )
     mismatch = mismatch_of(document, request)
     if mismatch:
         return Unclear(sentence=mismatch)

@@ -26,6 +26,7 @@ _BOM = b"\xef\xbb\xbf"
 UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|-\x00-\x00|\x00-\x00-")
 """How a note begins that was saved as UTF-16, with a byte order mark or without."""
 
+_REMARK = re.compile(r"(?:^|[ \t])#+(?P<words>[^\r\n]*\w[^\r\n]*)", re.MULTILINE)
 _MARKER_LINE = re.compile(rb"^%% hitl:end \S+ %%[ \t]*\r?$", re.MULTILINE)
 
 
@@ -46,6 +47,23 @@ class Document:
     def status_text(self) -> str | None:
         """The status as typed: "" for none, None where it is not one value."""
         return text_of(self.entries.get("status"))
+
+    @property
+    def status_remark(self) -> str:
+        """The words behind a `#` beside the status; "" for none. YAML does not read them."""
+        entry = self.entries.get("status")
+        if entry is None:
+            return ""
+        node = entry.value
+        if isinstance(node, yaml.SequenceNode) and node.value:
+            node = node.value[0]
+        _, key_end = entry.span(entry.key)
+        start, end = entry.span(node)
+        if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"}:
+            start = end = self.text.index("\n", start)  # a block: its words begin on the next line
+        before, after = self.text[key_end:start], self.text[end:].partition("\n")[0]
+        found = _REMARK.search(before) or _REMARK.search(after)
+        return "" if found is None else found["words"].strip()
 
     @property
     def payload_sha256(self) -> str | None:

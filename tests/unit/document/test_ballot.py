@@ -90,7 +90,7 @@ def test_gestures_must_agree(said):
         ("✅ approved", Answer.APPROVE),
         ("approved.", Answer.APPROVE),
         ("approved   ", Answer.APPROVE),
-        ("approved # by phone", Answer.APPROVE),
+        ("approved #", Answer.APPROVE),
         ("'approved'", Answer.APPROVE),
         ('"approved"', Answer.APPROVE),
         ("[approved]", Answer.APPROVE),
@@ -208,6 +208,35 @@ def test_broken_properties_are_errors_with_a_line(line):
     assert caught.value.line > 0
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "approved # really",
+            "approved # no, wait for Bob",
+            '"rejected"  ## or not',
+            "[approved] # nö",
+        ),
+        *("# really?\n  approved", "\n  - approved # no", "|  # no\n  approved"),
+    ],
+)
+def test_words_behind_a_hash_beside_the_status_are_unclear(value):
+    """YAML does not read them, and they may say the opposite; one sentence says what to do."""
+    reading = status(value)
+    assert isinstance(reading, Unclear)
+    assert "behind a #" in reading.sentence
+    assert isinstance(CASE.read(tick(put(TEXT, "status", "pending # Bob?"), "approve")), Unclear)
+    assert status("pending # alice looks at it") == Untouched()
+
+
+def test_comments_on_other_lines_are_nobodys_answer():
+    """Only the line of the status is asked about."""
+    reading = status("approved\n# really\n#and more")
+    assert reading == Answered(answer=Answer.APPROVE, reviewer="", reason="")
+    named = put(put(TEXT, "status", "approved"), "reviewer", "Alice # for Bob")
+    assert CASE.read(named) == Answered(answer=Answer.APPROVE, reviewer="Alice", reason="")
+
+
 def test_a_tab_after_the_colon_means_the_same():
     """A tab after the colon, which YAML readers dispute, is a space to us or an error, by rule."""
     try:
@@ -312,7 +341,10 @@ REWRITTEN = {
     "text_below": lambda text: f"{text}\nMy remark: not approved yet\n",
     "reversed_keys": lambda text: _keys(text, lambda lines: lines[::-1]),
     "sorted_keys": lambda text: _keys(text, sorted),
-    "comments": lambda text: _keys(text, lambda lines: [f"{line}  # note" for line in lines]),
+    "comments": lambda text: _keys(
+        text,
+        lambda lines: [line if "status:" in line else f"{line}  # note" for line in lines],
+    ),
     "unquoted": lambda text: _values(
         text, lambda v: yaml.safe_dump(v, sort_keys=False, width=9999)
     ),
