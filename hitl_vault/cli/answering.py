@@ -277,23 +277,25 @@ def answer_all(
 
     from hitl_vault.cli import records
     from hitl_vault.cli.exits import report
-    from hitl_vault.cli.opening import desk, full_ids
-    from hitl_vault.cli.printing import remark
+    from hitl_vault.cli.opening import desk, found_ids
 
-    full = full_ids(vault, ids)
+    found = found_ids(vault, ids)
     answered: list[dict[str, Any]] = []
 
     async def each() -> int:
         code = 0
         async with desk(vault) as hitl:
-            for id in full:
+            for given, full in zip(ids, found, strict=True):
+                id = given if isinstance(full, HitlVaultError) else full
                 try:
-                    request = await answer(hitl, id)
+                    if isinstance(full, HitlVaultError):
+                        raise full
+                    request = await answer(hitl, full)
                 except HitlVaultError as error:
-                    if len(full) == 1:
+                    if len(ids) == 1:
                         raise
-                    remark(f"{id}:")
-                    code = code or report(error, as_json=False)
+                    failed = report(error, as_json=False, about=id)
+                    code = code or failed
                     answered.append(
                         {"id": id, "error": {"code": error.code, "message": str(error)}}
                     )

@@ -33,9 +33,14 @@ _MEANINGS = {
 }
 
 
-def report(error: HitlVaultError, *, as_json: bool) -> int:
-    """Say what went wrong, on stderr and with `--json` on stdout too; return the exit code."""
+def report(error: HitlVaultError, *, as_json: bool, about: str = "") -> int:
+    """Say what went wrong, on stderr and with `--json` on stdout too; return the exit code.
+
+    `about` is put before what does not name it.
+    """
     lines = [one_line(line) for line in str(error).splitlines()] or [type(error).__name__]
+    if about not in lines[0]:
+        lines[0] = f"{one_line(about)}: {lines[0]}"
     print(f"hitl: {lines[0]}", *lines[1:], sep="\n      ", file=sys.stderr)
     if as_json:
         print_error(error.code, str(error), error)

@@ -46,11 +46,13 @@ class Opened:
         Raises:
             RequestNotFound: None does, or several do; the message lists them.
         """
+        if not beginning:
+            raise RequestNotFound("an empty id names no request; see hitl list")
         exact = self.ledger.get(beginning)
         if exact is not None:
             return exact
         found = self.ledger.find(Filter(id_prefix=beginning, limit=_CANDIDATES + 1))
-        if len(found) == 1 and beginning:
+        if len(found) == 1:
             return found[0]
         if not found:
             raise RequestNotFound(f"no request has an id that starts with {beginning!r}")
@@ -128,6 +130,22 @@ def full_ids(vault: str | None, beginnings: Sequence[str]) -> list[str]:
     """Return the ids that these are beginnings of."""
     with reading(vault) as opened:
         return [opened.one(beginning).id for beginning in beginnings]
+
+
+def found_ids(vault: str | None, beginnings: Sequence[str]) -> list[str | RequestNotFound]:
+    """Return the id that each of these is the beginning of, or why it names none. Alone, one that
+    names none is raised.
+    """
+    found: list[str | RequestNotFound] = []
+    with reading(vault) as opened:
+        for beginning in beginnings:
+            try:
+                found.append(opened.one(beginning).id)
+            except RequestNotFound as error:
+                if len(beginnings) == 1:
+                    raise
+                found.append(error)
+    return found
 
 
 def desk(vault: str | None, *, watching: bool = False, **overrides: Any) -> Orchestrator:

@@ -260,6 +260,34 @@ def test_several_ids_are_answered_and_one_failure_stops_none(cli):
     assert cli.status(three) == "approved"
 
 
+def test_an_unknown_id_among_several_stops_none_and_every_reason_is_said(cli):
+    """What names no request is reported on one line with its reason; the others are answered."""
+    one, two, three = (cli.ask("a", x=n) for n in range(3))
+    cli.ok("reject", two)
+    done = cli.run("approve", one, "nosuch", two, three)
+    assert done.returncode == 9
+    assert [cli.status(id) for id in (one, two, three)] == ["approved", "rejected", "approved"]
+    unknown, conflict = done.stderr.splitlines()
+    assert unknown == "hitl: no request has an id that starts with 'nosuch'"
+    assert conflict.startswith("hitl: ")
+    assert two in conflict
+    assert "rejected" in conflict
+    answers = json.loads(cli.run("reject", "nosuch", two, "--json").stdout)
+    assert [answer["id"] for answer in answers] == ["nosuch", two]
+    assert answers[0]["error"]["code"] == "not_found"
+
+
+def test_an_empty_id_names_no_request(cli):
+    """It is told as that, however many requests there are."""
+    for _ in range(2):
+        done = cli.run("approve", "")
+        assert (done.returncode, done.stderr) == (
+            9,
+            "hitl: an empty id names no request; see hitl list\n",
+        )
+        cli.ask()
+
+
 def test_the_same_answer_twice_is_fine_and_a_contradiction_exits_8(cli):
     """Repeating changes nothing; contradicting names the status in force."""
     id = cli.ask()
