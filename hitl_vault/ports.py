@@ -297,6 +297,12 @@ class VaultFolder(Protocol):
         """
         ...
 
+    async def astray(self, ids: Collection[str]) -> dict[str, str]:
+        """Return, by path, the ids of these requests whose note lies where no answer is read: in
+        the Done folder, directly or in a folder of it, or at the top of the vault.
+        """
+        ...
+
     async def load(self, path: str) -> Loaded | None:
         """Return the note's bytes, None if there is no such file."""
         ...

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import math
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,7 @@ class Desk:
         self._missing: dict[str, float] = {}
         self._unsettled: dict[str, tuple[bytes, float]] = {}
         self._unheard: dict[str, Signature] = {}
+        self._looked_astray = False
         self.notices: dict[str, Notice] = {}
 
     # hints
@@ -189,7 +191,10 @@ class Desk:
                 same = known is not None and known.path == item.path
                 if len(items) > 1 or not same or known.signature != item.signature:  # type: ignore[union-attr]
                     changed.append(item.path)
-        self._forget_gone({item.path for item in found})
+        if not self._looked_astray:
+            await self._notice_astray(self._display.waiting)
+            self._looked_astray = True
+        self._forget_gone({item.path for item in found} | await self._strangers.astray())
         await self._look_at(changed)
         await self._look_for_missing(present)
 
@@ -226,9 +231,13 @@ class Desk:
         _log.warning("%s", notice.sentence)
         return True
 
+    async def _notice_astray(self, ids: Collection[str]) -> None:
+        for path, said in (await self._strangers.look_astray(ids)).items():
+            self._notice(path, *said)
+
     async def _look_for_missing(self, present: set[str]) -> None:
         now = self._clock.monotonic()
-        gone = self._display.waiting - present
+        gone, again = self._display.waiting - present, set[str]()
         for id in [id for id in self._missing if id not in gone]:
             del self._missing[id]
         for id in gone:
@@ -238,7 +247,10 @@ class Desk:
                 # an absent file is never an answer: the person gets a new ballot
                 if await self._display.create_again(id):
                     _log.warning("the note of %s was missing and is written again", id)
+                    again.add(id)
                     await self._point_from(id)
+        if again:
+            await self._notice_astray(again)
 
     async def _point_from(self, id: str) -> None:
         """Say in a note written again where the one that was missing may be."""

@@ -1,4 +1,5 @@
-"""Owns files that are about a request and are not its note: copies, and notes under another name.
+"""Owns files that are about a request and are not its note: copies, notes under another name,
+and notes moved to where no answer is read.
 
 Never reads an answer from one.
 """
@@ -35,9 +36,10 @@ class Strangers:
         self._parts, self._display = parts, display
         self._seen: dict[str, _Seen] = {}
         self._about: dict[str, str] = {}
+        self._astray: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return len(self._seen) + len(self._about)
+        return len(self._seen) + len(self._about) + len(self._astray)
 
     async def look(self, item: Found) -> Said | None:
         """Return what a person should know of a file. The file is read once for each change."""
@@ -57,6 +59,27 @@ class Strangers:
         if named in item.path.rpartition("/")[2]:
             return copy_of(named)
         return self._renamed(named) if named in self._display.waiting else None
+
+    async def look_astray(self, ids: Collection[str]) -> dict[str, Said]:
+        """Return, by path, what is said of notes of these requests, which wait, that somebody moved
+        to where no answer is read. It holds while `astray` returns the path.
+        """
+        found = await self._parts.vault.astray(ids)
+        self._astray |= found
+        return {path: self._elsewhere(id) for path, id in found.items()}
+
+    async def astray(self) -> set[str]:
+        """Return the notes found astray that are still there, and whose request still waits."""
+        for path, id in list(self._astray.items()):
+            if id not in self._display.waiting or await self._parts.vault.load(path) is None:
+                del self._astray[path]
+        return set(self._astray)
+
+    def _elsewhere(self, id: str) -> Said:
+        return (
+            f"is the note of {id}, which still waits; it is not read there",
+            f"{DELETE}; answer in {self._parts.vault.path_for(id)}",
+        )
 
     async def _known(self, id: str) -> str | None:
         request = await self._parts.ledger.get(id) if id else None

@@ -105,6 +105,16 @@ class MemoryVault:
             if self.folder_of(path) not in {Folder.DONE, Folder.OTHER}
         ]
 
+    async def astray(self, ids: Collection[str]) -> dict[str, str]:
+        """Return the notes of these requests that lie in Done or at the top."""
+        self._check()
+        found = {path: self.request_id(path) or "" for path in self.files}
+        return {
+            path: id
+            for path, id in found.items()
+            if id in ids and ("/" not in path or self.folder_of(path) is Folder.DONE)
+        }
+
     async def load(self, path: str) -> Loaded | None:
         """Return the note."""
         self._check()

@@ -161,3 +161,14 @@ async def test_what_is_remembered_never_gets_older(vault):
     await vault.note_shown([dataclasses.replace(new, rev=2)], known_seq=3)
     assert (await vault.shown(["r-1"]))["r-1"].rev == 4
     assert await vault.known_seq() == 9
+
+
+async def test_notes_where_no_answer_is_read_are_found_for_those_asked_about(vault):
+    """In Done, in a folder of it, or at the top of the vault; nowhere else, and for nobody else."""
+    name = "approval_pay-1.md"
+    for path in (name, f"Done/{name}", f"Done/2026-11/{name}", f"Approved/{name}"):
+        await vault.create(path, b"one")
+    await vault.create("Done/approval_pay-2.md", b"two")
+    paths = {name, f"Done/{name}", f"Done/2026-11/{name}"}
+    assert await vault.astray({"pay-1", "pay-3"}) == dict.fromkeys(paths, "pay-1")
+    assert await vault.astray(()) == {}

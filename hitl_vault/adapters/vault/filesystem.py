@@ -148,6 +148,22 @@ class FilesystemVault:
         self._unlisted.add(path)
         _log.warning("%s is passed over, its notes are not read: %s", path, error.strerror)
 
+    async def astray(self, ids: Collection[str]) -> dict[str, str]:
+        """Return the notes of these requests that lie in Done or at the top of the vault."""
+        return await self._in_thread(lambda: dict(self._astray(set(ids))))
+
+    def _astray(self, ids: set[str]) -> Iterator[tuple[str, str]]:
+        if not ids:
+            return
+        done = self._root / self._names.done
+        below = [Path(item.path) for item in self._entries(done) if item.is_dir()]
+        folders = [self._root, done, *below]
+        for folder in folders:  # by listing: there may be many requests, and as many folders
+            for entry in self._entries(folder):
+                id = self.request_id(entry.name)
+                if id in ids and entry.is_file(follow_symlinks=False):
+                    yield Path(entry.path).relative_to(self._root).as_posix(), id
+
     async def load(self, path: str) -> Loaded | None:
         """Return the note's bytes (4 MiB and a byte at most), None if there is no regular file."""
         return await self._in_thread(lambda: self._load(path))

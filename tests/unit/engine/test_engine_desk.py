@@ -217,6 +217,45 @@ async def test_deleting_a_note_is_never_an_answer(office: Office, hitl: Process,
     assert (await hitl.get(asked.id)).status is Status.APPROVED
 
 
+@pytest.mark.parametrize("to", ["Done/{}", "Done/2026-11/{}", "{}"])
+async def test_a_waiting_note_moved_where_nobody_reads_is_told_of(
+    office: Office, hitl: Process, asked: Request, to: str
+):
+    """Ticked in Done or at the top of the vault it is no answer: a notice says where it lies, in
+    this process and the next, until it is gone."""
+    path = office.path(asked)
+    moved = to.format(path.rpartition("/")[2])
+    office.edit(asked, box("approve"))
+    office.vault.rename(path, moved)
+    await hitl.rounds(8)
+    assert (await hitl.get(asked.id)).status is Status.PENDING
+    assert "[x]" not in office.note(asked)
+    after = await office.open()
+    await after.rounds(1)
+    for process in (hitl, after):
+        (notice,) = process.notices()
+        assert notice.path == moved
+        assert "is not read there" in notice.text
+        assert path in notice.advice
+    await hitl.rounds(8)
+    assert len(hitl.notices()) == 1
+    office.vault.remove(moved)
+    await hitl.rounds(1)
+    assert not hitl.notices()
+
+
+async def test_the_archived_note_of_what_is_over_is_nobodys_business(
+    office: Office, hitl: Process, asked: Request
+):
+    """Only what still waits is looked for in Done."""
+    await hitl.reject(asked.id, reviewer="alice")
+    await hitl.shows()
+    assert await hitl.archive(0) == 1
+    after = await office.open()
+    await after.rounds(8)
+    assert not after.notices()
+
+
 @pytest.mark.parametrize("keep", [0, 1, 3, 31, 100])
 async def test_a_torn_note_decides_nothing_and_is_written_again(
     office: Office, hitl: Process, asked: Request, keep: int
