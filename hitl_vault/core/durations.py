@@ -18,7 +18,9 @@ def parse_duration(value: Any) -> float:
         ValueError: It is no duration between 0 and ten years; the message says what is accepted.
     """
     seconds = _seconds(value)
-    if seconds is None or not math.isfinite(seconds) or not 0 <= seconds <= MAX_S:
+    if seconds is not None and seconds > MAX_S:
+        raise ValueError(f"{_shown(value)} is longer than ten years, the most that is accepted")
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
         raise ValueError(f"{_shown(value)} is not a duration; write 30s, 45m, 1h30m, 2d or seconds")
     return seconds
 
@@ -33,8 +35,10 @@ def _shown(value: Any) -> str:
 def _seconds(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
+    if isinstance(value, float) and math.isinf(value):
+        return None
     if isinstance(value, int | float):
-        return float(value) if abs(value) <= MAX_S else None
+        return math.inf if value > MAX_S else float(max(value, -1))
     if not isinstance(value, str):
         return None
     text = value.strip().lower()

@@ -58,6 +58,7 @@ async def test_since_is_an_aware_time_or_how_long_ago(office: Office, hitl: Proc
     assert await found(status=["pending", Status.EXPIRED], limit=1) == [new.id]
 
 
+REFUSED = ".* is (not a duration|longer than ten years)"
 WRONG_TIMEOUTS = [-1, float("nan"), float("inf"), True, "soon", "-5m", [], 10**400]
 
 
@@ -65,13 +66,13 @@ WRONG_TIMEOUTS = [-1, float("nan"), float("inf"), True, "soon", "-5m", [], 10**4
 async def test_a_timeout_is_a_duration(hitl: Process, asked: Request, timeout):
     """Negative, endless, not a number, a bool: refused before anything is asked or waited for."""
     for wait in (hitl.wait_for_decision, hitl.wait_for_approval, hitl.wait_for_outcome):
-        with pytest.raises(InvalidRequest, match=r"timeout: .* is not a duration"):
+        with pytest.raises(InvalidRequest, match=f"timeout: {REFUSED}"):
             await wait(asked.id, timeout)
-    with pytest.raises(InvalidRequest, match=r"timeout: .* is not a duration"):
+    with pytest.raises(InvalidRequest, match=f"timeout: {REFUSED}"):
         await hitl.request_approval("payment", "", {"n": 2}, timeout=timeout)
-    with pytest.raises(InvalidRequest, match=r"timeout: .* is not a duration"):
+    with pytest.raises(InvalidRequest, match=f"timeout: {REFUSED}"):
         hitl.guard("payment", timeout=timeout)
-    with pytest.raises(InvalidRequest, match=r"older_than_s: .* is not a duration"):
+    with pytest.raises(InvalidRequest, match=f"older_than_s: {REFUSED}"):
         await hitl.archive(timeout)
     assert await hitl.list_requests() == [asked]
 
