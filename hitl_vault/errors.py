@@ -232,6 +232,16 @@ class LedgerLost(StorageError):
 
     code = "ledger_lost"
 
+    @classmethod
+    def older(cls, known: int, ends: int) -> LedgerLost:
+        """Return the error for a ledger that ends before what the notes show, as event numbers."""
+        return cls(
+            f"the notes show what happened up to event {known}, and the ledger ends at {ends}: it "
+            "is an older copy. What was decided and run since is not in it, and could run again: "
+            "look through the notes that changed since, move them out of the vault, then delete "
+            ".hitl/documents.db to go on"
+        )
+
 
 class NotOpen(StorageError, RuntimeError):
     """Used before it was opened, or closed meanwhile. What was asked still waits."""

@@ -56,7 +56,7 @@ def _reindex(vault: str | None) -> None:
     from hitl_vault.cli.opening import reading
     from hitl_vault.cli.printing import remark
 
-    with reading(vault) as opened:
+    with reading(vault, warn=False) as opened:
         head = opened.ledger.rebuild_indexes()
     remark(f"the search indexes of the ledger are new; {head.seq:,} events hold")
 

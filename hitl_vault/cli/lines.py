@@ -27,7 +27,7 @@ async def watch_lines(vault: str | None, *, as_json: bool) -> None:
         event = recorded.event
         return f"{stamp(event.at)}  {event.request_id}  {who(event)}  {what(event)}"
 
-    with reading(vault) as opened:
+    with reading(vault, warn=False) as opened:
         seen = opened.ledger.head().seq
     async with desk(vault, watching=True) as hitl:
         waiting = len(await hitl.list_requests(status="pending"))

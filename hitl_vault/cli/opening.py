@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hitl_vault.adapters.ledger.reader import LedgerReader
-from hitl_vault.adapters.vault.traces import trace_of_a_ledger
+from hitl_vault.adapters.vault.traces import newest_shown, trace_of_a_ledger
 from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
 from hitl_vault.document.inert import one_line
-from hitl_vault.errors import RequestNotFound
+from hitl_vault.errors import LedgerLost, RequestNotFound
 from hitl_vault.ports import Filter
 
 if TYPE_CHECKING:
@@ -104,11 +104,17 @@ def _shared(one: str, two: str) -> int:
 
 
 @contextmanager
-def reading(vault: str | None) -> Iterator[Opened]:
-    """Open the vault for reading."""
+def reading(vault: str | None, *, warn: bool = True) -> Iterator[Opened]:
+    """Open the vault for reading. With `warn`, a ledger that is an older copy is told of: what is
+    read of it is not all that happened, and no engine opens on it.
+    """
     root, settings = locate(vault)
+    # before the head, which others move on
+    known = newest_shown(root / STATE_FOLDER) if warn else 0
     ledger = ledger_of(root)
     try:
+        if known and (ends := ledger.head().seq) < known:
+            print(f"hitl: {one_line(str(LedgerLost.older(known, ends)))}", file=sys.stderr)
         yield Opened(root=root, settings=settings, ledger=ledger)
     finally:
         ledger.close()
@@ -128,7 +134,7 @@ def locate(vault: str | None) -> tuple[Path, Settings]:
 
 def full_ids(vault: str | None, beginnings: Sequence[str]) -> list[str]:
     """Return the ids that these are beginnings of."""
-    with reading(vault) as opened:
+    with reading(vault, warn=False) as opened:
         return [opened.one(beginning).id for beginning in beginnings]
 
 
@@ -137,7 +143,7 @@ def found_ids(vault: str | None, beginnings: Sequence[str]) -> list[str | Reques
     names none is raised.
     """
     found: list[str | RequestNotFound] = []
-    with reading(vault) as opened:
+    with reading(vault, warn=False) as opened:
         for beginning in beginnings:
             try:
                 found.append(opened.one(beginning).id)

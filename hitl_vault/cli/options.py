@@ -26,7 +26,7 @@ def complete_ids(context: typer.Context, incomplete: str) -> list[str]:
     from hitl_vault.ports import Filter
 
     try:
-        with reading(context.params.get("vault")) as opened:
+        with reading(context.params.get("vault"), warn=False) as opened:
             found = opened.ledger.find(Filter(id_prefix=incomplete, limit=50))
     except Exception:  # a shell that completes must never be shown an error
         return []

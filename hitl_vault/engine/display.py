@@ -19,10 +19,6 @@ from hitl_vault.errors import LedgerLost, StorageError
 from hitl_vault.ports import Filter
 
 _GRACE_S = 1.5  # how long another process may take to show what it committed
-_OLDER = (
-    "What was decided and run since is not in it, and could run again: look through the notes that "
-    "changed since, move them out of the vault, then delete .hitl/documents.db to go on"
-)
 _OPEN = frozenset({Status.PENDING, Status.APPROVED, Status.EXECUTING, Status.UNKNOWN})
 
 
@@ -42,10 +38,7 @@ class Display(Showing):
         known_seq = await self._vault.known_seq()  # before the head, which others move on
         self._followed = (await self._ledger.head()).seq
         if known_seq > self._followed:
-            raise LedgerLost(
-                f"the notes show what happened up to event {known_seq}, and the ledger ends at "
-                f"{self._followed}: it is an older copy. {_OLDER}"
-            )
+            raise LedgerLost.older(known_seq, self._followed)
         self._shown = await self._vault.shown()
         pending = await self._ledger.find(Filter(statuses=frozenset({Status.PENDING})))
         self.waiting = {request.id for request in pending}

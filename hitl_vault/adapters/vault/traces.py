@@ -63,6 +63,19 @@ def _memory(state: Path) -> str:
     return f"{file.name} remembers notes written from it" if seq or shown else ""
 
 
+def newest_shown(state: Path) -> int:
+    """Return the newest event that the notes may state, 0 where that is not known."""
+    file = state / "documents.db"
+    if not file.is_file():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as memory:
+            (seq,) = memory.execute("SELECT COALESCE(MAX(seq), 0) FROM known").fetchone()
+    except sqlite3.Error:  # one of another version, or damaged: it is made anew by who writes
+        return 0
+    return int(seq)
+
+
 def _note(root: Path) -> str:
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
