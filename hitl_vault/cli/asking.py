@@ -56,7 +56,7 @@ def request(
 ) -> None:
     """Ask for approval of an action.
 
-    Prints the request's id, and on the next line where its note lies.
+    Prints the request's id, and on the next line where its note lies, if it can be written.
     """
     import asyncio
 
@@ -90,17 +90,21 @@ def request(
 def _print_asked(asked: Request, note: str | None, *, as_json: bool) -> None:
     from hitl_vault.cli import records
     from hitl_vault.cli.printing import is_terminal, remark, safe
+    from hitl_vault.cli.telling import unwritten
 
     if as_json:
         print(records.as_json(records.request_record(asked) | {"note": note}))
         return
     print(asked.id)
-    print(safe(note or ""), flush=True)
+    if note:
+        print(safe(note), flush=True)
+    elif asked.status == "pending":
+        remark(unwritten(asked.id))
     if any(vote.channel == "grant" for vote in asked.votes):
         remark(f"{records.standing(asked)} {safe(asked.reason)}")
     elif asked.rev > 1:
         remark(f"it was asked before, and is {records.standing(asked)}")
-    elif is_terminal():
+    elif note and is_terminal():
         remark(f"asked; answer in the note, or with: hitl review {asked.id}")
 
 

@@ -48,6 +48,14 @@ def folders(root: Path, settings: Settings) -> Iterator[Check]:
         settings.rejected_folder,
         settings.done_folder,
     ]
+    for name in names:
+        nearest = _nearest(root / name)
+        if not nearest.is_dir():
+            what = nearest.relative_to(root).as_posix()
+            kind = "a file" if nearest.is_file() else "no folder"
+            found = f"{what} is {kind}, so no note can be written there"
+            yield Check(Mark.WRONG, "vault", found, "move it away; the folder is made again")
+            return
     closed = [name for name in ("", *names) if not os.access(_nearest(root / name), os.W_OK)]
     if closed:
         listed = ", ".join(name or str(root) for name in closed)

@@ -15,6 +15,7 @@ from hitl_vault.cli.opening import desk, reading
 from hitl_vault.cli.printing import remark, safe
 from hitl_vault.cli.progress import waiting
 from hitl_vault.cli.signals import Forwarding
+from hitl_vault.cli.telling import unwritten
 from hitl_vault.core.model import Details, Effect, Request, Status
 from hitl_vault.engine.execution import resolving
 from hitl_vault.errors import Conflict, OutcomeNotRecorded, OutcomeUnknown
@@ -46,7 +47,7 @@ async def ask_and_run(
 
 
 def _known(vault: str | None, asked: dict[str, Any]) -> bool:
-    with reading(vault) as opened:
+    with reading(vault, warn=False) as opened:
         by_key = asked["key"] and opened.ledger.get_by_key(asked["key"])
         return bool(by_key or (asked["id"] and opened.ledger.get(asked["id"])))
 
@@ -54,7 +55,8 @@ def _known(vault: str | None, asked: dict[str, Any]) -> bool:
 async def _approved(hitl: Orchestrator, request: Request, asked: dict[str, Any]) -> Request:
     if request.status is Status.PENDING:
         remark(f"asked for approval: {request.id}")
-        remark(f"answer in {safe(await hitl.document_path(request.id))}")
+        note = await hitl.document_path(request.id)
+        remark(f"answer in {safe(note)}" if note else unwritten(request.id))
     try:
         async with waiting(request):
             return await hitl.wait_for_approval(request.id)

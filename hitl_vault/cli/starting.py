@@ -122,11 +122,7 @@ def init(
     from hitl_vault.cli.printing import Cell, print_lines, safe
 
     root = Path(folder or _usual()).expanduser().absolute()
-    try:
-        made, kept = make_vault(root, new_ledger=new_ledger)
-    except OSError as error:
-        where = error.filename or root
-        raise StorageError(f"cannot make {where}: {error.strerror or error}") from error
+    made, kept = make_vault(root, new_ledger=new_ledger)
     for name in made:
         print_lines([Cell(f"  made  {name}", "green")])
     for name in kept:
@@ -161,8 +157,19 @@ def make_vault(root: Path, *, new_ledger: bool = False) -> tuple[list[str], list
 
     Raises:
         LedgerLost: The ledger is missing though there was one, and `new_ledger` is not set.
-        StorageError: `new_ledger` is set, and there is a ledger, or a part of one.
+        StorageError: A file or folder cannot be made; or `new_ledger` is set, and there is a
+            ledger, or a part of one.
     """
+    if root.exists() and not root.is_dir():
+        raise StorageError(f"{root} is not a folder, so no vault can be made there")
+    try:
+        return _made(root, new_ledger=new_ledger)
+    except OSError as error:
+        where = error.filename or root
+        raise StorageError(f"cannot make {where}: {error.strerror or error}") from error
+
+
+def _made(root: Path, *, new_ledger: bool) -> tuple[list[str], list[str]]:
     from hitl_vault.adapters.vault.templates import shipped
     from hitl_vault.cli.opening import ledger_of
     from hitl_vault.config import load_settings

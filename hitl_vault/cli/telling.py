@@ -183,3 +183,8 @@ _FACTS: dict[Kind, Callable[[str, dict[str, Any]], str]] = {
     Kind.GRANT_REVOKED: lambda _, data: f"revokes {safe(data.get('grant_id'))}{_because(data)}",
     Kind.FACTOR_SPENT: lambda *_: "a second factor is used",
 }
+
+
+def unwritten(id: str) -> str:
+    """Return what to do where a request that waits has no note."""
+    return f"the note cannot be written; answer with: hitl approve {id}"

@@ -116,6 +116,39 @@ def test_init_where_it_cannot_write_is_one_line(workspace):
     assert done.stderr.startswith("hitl: cannot make")
 
 
+def test_no_vault_is_made_in_place_of_a_file(workspace):
+    """`init` and `demo` say so in one line, and change nothing."""
+    file = workspace / "notes.txt"
+    file.write_text("mine")
+    cli = Cli(workspace)
+    for command in (("init", file), ("demo", "--auto", "--vault", file)):
+        done = cli.run(*command)
+        assert done.returncode == 1
+        assert done.stderr == f"hitl: {file} is not a folder, so no vault can be made there\n"
+    assert file.read_text() == "mine"
+
+
+def test_a_file_in_place_of_the_notes_folder_is_said_to_be_one(cli):
+    """Doctor names it; asking says how to answer without a note."""
+    pending = cli.vault / "Pending_Approval"
+    shutil.rmtree(pending)
+    pending.write_text("mine")
+    checks = json.loads(cli.run("doctor", "--json").stdout)["checks"]
+    (found,) = [check for check in checks if check["what"] == "vault"]
+    assert found["found"].startswith("Pending_Approval is a file")
+    assert "move it away" in found["advice"]
+    asked = cli.run("request", "-t", "payment", "--details", '{"amount": 1, "to": "a"}')
+    assert asked.returncode == 0
+    (id,) = asked.stdout.splitlines()
+    assert f"the note cannot be written; answer with: hitl approve {id}" in asked.stderr
+    child = cli.start("run", "-t", "deploy", "--", "true")
+    (second,) = until(lambda: [r["id"] for r in cli.pending() if r["id"] != id])
+    cli.ok("approve", second)
+    _, said = child.communicate(timeout=60)
+    assert f"the note cannot be written; answer with: hitl approve {second}" in said
+    assert "None" not in said
+
+
 def test_the_starter_config_lists_every_setting_and_changes_none(cli):
     """config.toml names each setting with its default; without the # it still reads."""
     from hitl_vault.config import Settings
