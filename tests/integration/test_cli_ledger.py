@@ -131,6 +131,40 @@ def test_a_full_disk_is_called_one_by_every_command(small):
     assert "the disk is full" in small.run("doctor").stdout
 
 
+def test_on_a_full_disk_what_is_open_can_be_read(small):
+    """While a program has the ledger open, reading needs no room; only writing fails."""
+    id = small.ask("deploy")
+    with closing(sqlite3.connect(ledger_of(small))) as held:
+        held.execute("SELECT count(*) FROM events").fetchone()
+        fill(small.vault / "ballast")
+        assert id in small.ok("list")
+        assert small.ok("show", id)
+        assert "the disk is full" in small.run("approve", id).stderr
+
+
+def test_an_older_copy_of_the_ledger_is_told_of_by_what_reads(cli):
+    """What was decided since is not in it: reading commands warn, and doctor calls it wrong."""
+    id, copy = cli.ask(), cli.vault / "copy"
+    with closing(sqlite3.connect(ledger_of(cli))) as source:
+        with closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+    cli.ok("approve", id)
+    assert not cli.run("list").stderr.count("older copy")
+    for file in ledger_of(cli).parent.glob("ledger.db*"):
+        file.unlink()
+    copy.rename(ledger_of(cli))
+    for command in (("list",), ("show", id), ("stats",)):
+        done = cli.run(*command)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("it is an older copy") == 1
+    done = cli.run("doctor")
+    assert done.returncode == 1
+    assert "it is an older copy" in done.stdout
+    done = cli.run("approve", id)
+    assert done.returncode == 1
+    assert done.stderr.count("it is an older copy") == 1
+
+
 def test_a_command_that_filled_the_disk_is_said_to_have_run(small):
     """`hitl run` does not say that nothing changed: the command ran, and its end waits for room."""
     script = "cat /dev/zero > ballast; echo ran"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hitl_vault.adapters.sqlite_file import is_damaged, roll_back, use_wal, version_of
+from hitl_vault.adapters.ledger.faults import said
 from hitl_vault.errors import StorageError
 from hitl_vault.ports import Shown, Signature
 
@@ -42,7 +43,7 @@ class DocumentIndex:
         try:
             self._connection = self._open_undamaged()
         except (sqlite3.Error, OSError) as error:
-            raise StorageError(f"cannot open {path}: {error}") from error
+            raise StorageError(f"cannot open {path}: {said(error, path)}") from error
 
     def _open_undamaged(self) -> sqlite3.Connection:
         try:
