@@ -161,7 +161,7 @@ def make_vault(root: Path, *, new_ledger: bool = False) -> tuple[list[str], list
             ledger, or a part of one.
     """
     if root.exists() and not root.is_dir():
-        raise StorageError(f"{root} is not a folder, so no vault can be made there")
+        raise StorageError(f"cannot make {root}: it is there, and is no folder")
     try:
         return _made(root, new_ledger=new_ledger)
     except OSError as error:

@@ -124,7 +124,7 @@ def test_no_vault_is_made_in_place_of_a_file(workspace):
     for command in (("init", file), ("demo", "--auto", "--vault", file)):
         done = cli.run(*command)
         assert done.returncode == 1
-        assert done.stderr == f"hitl: {file} is not a folder, so no vault can be made there\n"
+        assert done.stderr == f"hitl: cannot make {file}: it is there, and is no folder\n"
     assert file.read_text() == "mine"
 
 
