@@ -188,6 +188,7 @@ class Orchestrator:
     cancel = _blocking(_Async.cancel)
     comment = _blocking(_Async.comment)
     resolve = _blocking(_Async.resolve)
+    record_reviewers = _blocking(_Async.record_reviewers)
     get = _blocking(_Async.get)
     was_asked = _blocking(_Async.was_asked)
     check_status = _blocking(_Async.check_status)
