@@ -96,13 +96,9 @@ def read_ballot(document: Document, request: Request, folder: Folder) -> Reading
         return Untouched()
     if isinstance(answer, Unclear):
         return answer
-    remark = document.status_remark
-    if remark:
-        return Unclear(
-            sentence=f"Words stand behind a # beside the property status (“{shortened(remark)}”) "
-            "and may change what is meant; take them away. What you want to say goes in the "
-            "property reason."
-        )
+    remarked = _remarked(document)
+    if remarked is not None:
+        return remarked
     mismatch = mismatch_of(document, request)
     if mismatch:
         return Unclear(sentence=mismatch)
@@ -133,12 +129,24 @@ def read_typed_status(document: Document, request: Request) -> tuple[Answer | No
         return None, ""
     said = read_status(typed)
     if said is not None:
-        return said.answer, clean(said.reason, limit=2_000)
+        return _remarked(document) or (said.answer, clean(said.reason, limit=2_000))
     if request.status is not Status.PENDING and plain_word(typed) in set(Status):
         return None, ""  # our own earlier word; the note has not been brought up to date yet
     return Unclear(
         sentence=f"I read “{shortened(typed)}” in the property status and do not know what it "
         "means; write approved or rejected there, or tick one box."
+    )
+
+
+def _remarked(document: Document) -> Unclear | None:
+    """Ask back for words that YAML drops, and that may say the opposite of the word before them."""
+    remark = document.status_remark
+    if not remark:
+        return None
+    return Unclear(
+        sentence=f"Words stand behind a # beside the property status (“{shortened(remark)}”) "
+        "and may change what is meant; take them away. What you want to say goes in the "
+        "property reason."
     )
 
 

@@ -197,11 +197,10 @@ class Answers:
                 counted = replies.counted(now, vote, own=note.own)
                 # a code must make room for the next person's
                 said += [] if answered.by_line and not answered.code else [counted]
-            elif receipt.kept is Kept.DUPLICATE and note.own and not answered.by_line:
-                said.append(replies.counted(now, vote, own=True))  # its words make room now
-            elif receipt.kept is Kept.DUPLICATE and not note.own and vote.edit is None:
-                # a tick left standing would pass for the answer of whoever writes a name beside it
-                counted = replies.again(now, receipt.message)
+            elif receipt.kept is Kept.DUPLICATE and not answered.by_line:
+                # its words make room: a tick left standing would pass for the answer of whoever
+                # writes a name beside it
+                counted = replies.repeated(now, vote, receipt.message, own=note.own)
                 said.append(counted)
             elif receipt.kept is Kept.REFUSED:
                 said.append(

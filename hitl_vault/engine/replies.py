@@ -35,8 +35,10 @@ def counted(request: Request, vote: c.Vote, *, own: bool) -> str:
     return f"Counted: {said} by {by}. {_so_far(request, own=own)}"
 
 
-def again(request: Request, message: str) -> str:
-    """Return what a vote gets that was counted before, in a ballot that all share."""
+def repeated(request: Request, vote: c.Vote, message: str, *, own: bool) -> str:
+    """Return what a vote gets that was counted before."""
+    if own:
+        return counted(request, vote, own=True)
     return f"Not counted again: {message}. {_so_far(request, own=False)}"
 
 

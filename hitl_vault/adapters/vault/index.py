@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from hitl_vault.adapters.sqlite_file import is_damaged, roll_back, use_wal, version_of
 from hitl_vault.adapters.ledger.faults import said
+from hitl_vault.adapters.sqlite_file import is_damaged, roll_back, use_wal, version_of
 from hitl_vault.errors import StorageError
 from hitl_vault.ports import Shown, Signature
 
