@@ -298,9 +298,7 @@ class VaultFolder(Protocol):
         ...
 
     async def astray(self, ids: Collection[str]) -> dict[str, str]:
-        """Return, by path, the ids of these requests whose note lies where no answer is read: in
-        the Done folder, directly or in a folder of it, or at the top of the vault.
-        """
+        """Return, by path, whose notes of these lie in Done (one folder deep) or at the top."""
         ...
 
     async def load(self, path: str) -> Loaded | None:
