@@ -22,8 +22,9 @@ from hitl_vault.core.events import Kind, Recorded
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.document.message import News, facts
+from hitl_vault.engine.codes import text_of_code
 from hitl_vault.engine.parts import Parts, Telling
-from hitl_vault.errors import HitlVaultError, NotSent, StorageError
+from hitl_vault.errors import ConfigError, HitlVaultError, NotSent, StorageError
 from hitl_vault.ports import Filter, Message
 from hitl_vault.ports_telling import Channel, Outbox, Parcel
 
@@ -351,9 +352,10 @@ class OutboxRunner:
         named = recorded.event.data.get("code_id")
         for code in open_codes(request, duty.person, now):
             if code.code_id == named:
-                if self._parts.code_of is None:
-                    raise NotSent("this process cannot work out one-time codes")
-                return self._parts.code_of(request, code)
+                try:
+                    return text_of_code(self._parts, request, code)
+                except ConfigError as error:
+                    raise NotSent(f"the one-time code cannot be worked out: {error}") from error
         raise NotSent("the code can no longer be used; ask for a new one", again=False)
 
     def _addresses(self, parcel: Parcel) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from hitl_vault.core.model import Code, Request
+from hitl_vault.core.model import Request
 from hitl_vault.core.people import People
 from hitl_vault.document.message import MessageRenderer
 from hitl_vault.document.render import Renderer
@@ -82,7 +82,7 @@ class Parts:
     `policy_path` is where the policy lies, relative to the vault, with `/`.
     `watching` false: the engine reads no notes and runs no timers, and watches only while somebody
     waits, for commits of other processes. Without `telling`, people are told only by their notes.
-    `code_of` works out a one-time code from the vault's code key; None where there is no key.
+    One-time codes are worked out from `code_key`; None where there is none.
     `vault_id` is what signed answers name the vault by; `provers` judge them, by the kind of their
     keys.
     """
@@ -108,7 +108,6 @@ class Parts:
     second_factor: SecondFactor | None = None
     absolute: Callable[[str], str] = str
     telling: Telling | None = None
-    code_of: Callable[[Request, Code], str] | None = None
 
     def standing(self, reviewer: str) -> Standing:
         """Return as whom this person answers now; as nobody where the record cannot be read."""

@@ -15,7 +15,7 @@ from hitl_vault.core.chain import Head
 from hitl_vault.core.commands import Command
 from hitl_vault.core.duties import Way
 from hitl_vault.core.events import Kind, Recorded
-from hitl_vault.core.model import Code, Request
+from hitl_vault.core.model import Request
 from hitl_vault.core.people import People, Reviewer
 from hitl_vault.core.voting import person
 from hitl_vault.document.message import MessageRenderer
@@ -216,7 +216,7 @@ class Office:
         self.policy_path = self.policy.name
         self.options = Options(**options)
         self.dead: set[str] = set()
-        self.code_of: Callable[[Request, Code], str] | None = None
+        self.code_key: Any = None
         self.people = People(
             reviewers={
                 person(name): Reviewer(name=name, roles=held)
@@ -260,7 +260,7 @@ class Office:
                 messages=self.messages,
                 vault_id="vault",
             ),
-            code_of=self.code_of,
+            code_key=self.code_key,
         )
 
     def load_people(self) -> People:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from engine_kit import ASK, Office
+from proof_kit import MemoryCodeKey
 
 from hitl_vault.adapters.outbox.memory import MemoryOutbox
 from hitl_vault.core import commands as c
@@ -345,7 +346,7 @@ async def test_quiet_hours_hold_back_what_is_not_urgent(office):
 
 async def test_a_code_goes_to_its_reviewer_alone(office):
     """Never to a channel, never into the facts for programs."""
-    office.code_of = lambda request, code: f"SECRET-{code.code_id}"
+    office.code_key = MemoryCodeKey()
     mail = office.channels.add(Way(name="mail", people=True))
     ops = office.channels.add(Way(name="ops", events=frozenset(Kind)))
     hook = office.channels.add(Way(name="hook", complete=True, events=frozenset(Kind)))
@@ -359,10 +360,16 @@ async def test_a_code_goes_to_its_reviewer_alone(office):
         await quietly(runner)
     message, to = mail.taken[1]
     assert to == ("c@1",)
-    assert "SECRET-c1" in message.body
+    (issued,) = [
+        recorded.event
+        for recorded in await office.history(asked)
+        if recorded.event.kind is Kind.CODE_ISSUED
+    ]
+    secret = hitl.code_for(issued)
+    assert secret in message.body
     others = [m for m, _ in (*ops.taken, *hook.taken)] + [mail.taken[0][0]]
-    assert not any("SECRET" in f"{m.subject}{m.body}{m.facts}" for m in others)
-    assert "SECRET" not in str(message.facts)
+    assert not any(secret in f"{m.subject}{m.body}{m.facts}" for m in others)
+    assert secret not in str(message.facts)
     assert len(ops.taken) == 1
 
 
@@ -378,7 +385,7 @@ async def test_without_a_code_key_a_code_waits_for_a_process_that_has_one(office
         )
         await quietly(runner, 20)
         (parcel,) = await office.outbox.find()
-        assert "one-time codes" in parcel.problem
+        assert "code key" in parcel.problem
         await quietly(runner, 3000)
         (parcel,) = await office.outbox.find()
         assert parcel.dead
