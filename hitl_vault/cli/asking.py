@@ -102,7 +102,7 @@ def _print_asked(asked: Request, note: str | None, *, as_json: bool) -> None:
         remark(unwritten(asked.id))
     if any(vote.channel == "grant" for vote in asked.votes):
         remark(f"{records.standing(asked)} {safe(asked.reason)}")
-    elif asked.rev > 1:
+    elif asked.rev - len(asked.codes) > 1:  # a code may be sent while it is asked
         remark(f"it was asked before, and is {records.standing(asked)}")
     elif note and is_terminal():
         remark(f"asked; answer in the note, or with: hitl review {asked.id}")

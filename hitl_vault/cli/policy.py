@@ -90,10 +90,11 @@ def check(file: FileArgument = None, vault: VaultOption = None, json: JsonOption
             ]
         )
         if not errors:
-            rules = len(_parse(path).rules)
+            count = len(_parse(path).rules)
+            rules = "1 rule" if count == 1 else f"{count} rules"
             look = sum(problem.severity is Severity.WARNING for problem in problems)
             warnings = f", {look} to look at" if look else ""
-            print_lines([Cell(f"✓ {path}: {rules} rules{warnings}", "green")])
+            print_lines([Cell(f"✓ {path}: {rules}{warnings}", "green")])
     if errors or (file is None and _waits(vault)):
         raise typer.Exit(1)
 

@@ -138,12 +138,22 @@ def how(request: Request, note: str, *, with_code: bool) -> list[str]:
         for verb, answer in (("approve", Answer.APPROVE), ("reject", Answer.REJECT))
         if answer in need.answers
     ]
+    if with_code:
+        verbs = [f"{verb} --code CODE" for verb in verbs]
     ways = [" or ".join(verbs) or f"hitl review {request.id}"]
-    if note and (need.assurance is Assurance.EDITED or with_code):
-        ways.append(f"in the note {note}")
-    elif note:
-        ways.append(f"read the note {note}; it cannot answer, as the rule asks for more")
+    if note:
+        ways.append(_in_the_note(note, need.assurance, with_code=with_code))
     return ways
+
+
+def _in_the_note(note: str, needed: Assurance, *, with_code: bool) -> str:
+    if with_code:
+        return f"in the note {note}: the code goes in code, your name in reviewer; then tick a box"
+    if needed is Assurance.AUTHENTICATED:
+        return f"in the note {note}, with a one-time code that was sent to you"
+    if needed is Assurance.EDITED:
+        return f"in the note {note}"
+    return f"read the note {note}; it cannot answer, as the rule asks for a signature"
 
 
 def facts(news: News) -> dict[str, Any]:

@@ -120,9 +120,15 @@ def test_a_call_carries_all_that_is_needed_to_answer(renderer):
 
 def test_a_note_that_cannot_answer_is_not_offered_as_a_way(renderer):
     """Where the rule asks for more than an edited note."""
-    asked = request(assurance=Assurance.AUTHENTICATED)
+    asked = request(assurance=Assurance.SIGNED)
     _, body = renderer.render([news(asked)], NOW)
     assert "it cannot answer" in body
+
+
+def test_a_note_that_a_code_can_answer_in_says_so(renderer):
+    asked = request(assurance=Assurance.AUTHENTICATED)
+    _, body = renderer.render([news(asked)], NOW)
+    assert "with a one-time code" in body
 
 
 def test_details_too_long_for_a_message_are_not_cut_in_half(renderer):
