@@ -20,12 +20,12 @@ from hitl_vault.adapters.outbox.sqlite import SqliteOutbox
 from hitl_vault.adapters.people.file import FilePeople
 from hitl_vault.adapters.policy.file import FilePolicy
 from hitl_vault.adapters.policy.lock import FilePolicyLock
-from hitl_vault.adapters.policy.signers import AllowedSigners
 from hitl_vault.adapters.presence.lockfile import LockfilePresence
 from hitl_vault.adapters.proof.code_key import FileCodeKey
 from hitl_vault.adapters.proof.hmac import HmacKeys, HmacProver
 from hitl_vault.adapters.proof.ssh import SshProver
 from hitl_vault.adapters.proof.totp import TotpFactors
+from hitl_vault.adapters.ssh.signing import AllowedSigners
 from hitl_vault.adapters.tokens import Tokens
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex

@@ -72,18 +72,13 @@ def _store(to: Path | None, place: str, root: Path) -> CheckpointStore | None:
 def _signed(noted: Checkpoint, key: Path, root: Path) -> Checkpoint:
     from dataclasses import replace
 
-    from hitl_vault.adapters.policy.signers import AllowedSigners, sign
+    from hitl_vault.adapters.ssh.signing import AllowedSigners
     from hitl_vault.config import STATE_FOLDER
     from hitl_vault.core.checkpoint import NAMESPACE, signed_bytes
-    from hitl_vault.errors import TrustError
 
-    signature = sign(NAMESPACE, signed_bytes(noted), key)
     signers = AllowedSigners(root / STATE_FOLDER / "allowed_signers")
-    names = signers.principals_of(signature)
-    if not names:
-        raise TrustError(f"{key} is nobody's key in {signers.path}; add a line for it")
-    signers.verify(NAMESPACE, names[0], signed_bytes(noted), signature)
-    return replace(noted, by=names[0], signature=signature)
+    name, signature = signers.sign(NAMESPACE, signed_bytes(noted), key)
+    return replace(noted, by=name, signature=signature)
 
 
 def compared(
@@ -114,7 +109,7 @@ def compared(
 
 
 def _complaint(root: Path, signers: Path | None, *, signed: bool) -> Callable[[Checkpoint], str]:
-    from hitl_vault.adapters.policy.signers import AllowedSigners
+    from hitl_vault.adapters.ssh.signing import AllowedSigners
     from hitl_vault.config import STATE_FOLDER
     from hitl_vault.core.checkpoint import NAMESPACE, signed_bytes
     from hitl_vault.errors import TrustError

@@ -137,7 +137,8 @@ def submit(
 
     found = _read(file)
     if signature is not None:
-        from hitl_vault.adapters.proof.ssh import sealed, unarmoured
+        from hitl_vault.adapters.proof.ssh import sealed
+        from hitl_vault.adapters.ssh.keygen import unarmoured
 
         found = found.signed(sealed(found.body, unarmoured(_text(signature))))
     if not found.envelope:

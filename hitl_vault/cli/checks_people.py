@@ -1,4 +1,4 @@
-"""Owns the checks of `hitl doctor` of who may answer: reviewers, keys, who may read and write them.
+"""Owns the checks of `hitl doctor` of who may answer: reviewers, keys, who may change them.
 
 Never changes a file, and never shows a secret.
 """
@@ -19,7 +19,7 @@ from hitl_vault.core.statement import NAMESPACE
 from hitl_vault.errors import ConfigError
 
 _SIGNERS = "allowed_signers"
-_OTHERS_WRITE, _OTHERS = 0o022, 0o077
+_OTHERS_WRITE = 0o022
 
 
 def people(root: Path, settings: Settings) -> Iterator[Check]:
@@ -56,7 +56,7 @@ def _on_record(found: People) -> Check:
 
 
 def _modes(state: Path) -> Iterator[Check]:
-    """Look at who may read and change what proves an answer."""
+    """Look at who may change what proves an answer."""
     for name in ("reviewers.toml", _SIGNERS):
         mode = _mode(state / name)
         if mode is not None and mode & _OTHERS_WRITE:
@@ -65,20 +65,6 @@ def _modes(state: Path) -> Iterator[Check]:
                 name,
                 f"others may change who answers (mode {mode:o})",
                 f"chmod 600 {state / name}",
-            )
-    keys = state / "keys"
-    if (mode := _mode(keys)) is not None and mode & _OTHERS:
-        yield Check(
-            Mark.LOOK, "keys", f"others may enter {keys} (mode {mode:o})", f"chmod 700 {keys}"
-        )
-    for file in sorted(keys.rglob("*")) if keys.is_dir() else ():
-        mode = _mode(file)
-        if file.is_file() and mode is not None and mode & _OTHERS:
-            yield Check(
-                Mark.WRONG,
-                "keys",
-                f"others may use {file.name} (mode {mode:o})",
-                f"chmod 600 {file}",
             )
 
 

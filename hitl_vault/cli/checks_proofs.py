@@ -6,17 +6,16 @@ Never shows a secret, and never changes a file.
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hitl_vault.adapters.proof.allowed_signers import load_signers
 from hitl_vault.adapters.proof.hmac import HmacKeys
 from hitl_vault.adapters.proof.secret_files import load_secret
 from hitl_vault.adapters.proof.totp import TotpFactors
+from hitl_vault.adapters.ssh.allowed_signers import load_signers
 from hitl_vault.cli.checks import Check, Mark
 from hitl_vault.config import STATE_FOLDER, Settings
 from hitl_vault.errors import ConfigError, PolicyError
@@ -75,7 +74,8 @@ def _secrets(folder: Path) -> Iterator[Check]:
     if factors and importlib.util.find_spec("pyotp") is None:
         advice = "python -m pip install 'hitl-vault[totp]'"
         yield Check(Mark.WRONG, "keys", "second factors cannot be judged here", advice)
-    if any(os.scandir(folder)):
+    held = list(folder.iterdir())
+    if held and not any(stat.S_IMODE(file.stat().st_mode) & _OTHERS for file in [folder, *held]):
         yield Check(Mark.GOOD, "keys", "readable by you alone")
 
 
@@ -95,5 +95,5 @@ def _asked_for(policy: Path, state: Path) -> Iterator[Check]:
             Mark.LOOK,
             "signatures",
             f"the rule {wanted[0]} asks for signed answers, and nobody has a key",
-            "hitl key allow NAME FILE.pub; until then nobody can answer it",
+            "hitl reviewer key NAME --add FILE.pub; until then nobody can answer it",
         )

@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hitl_vault.adapters.ledger.reader import LedgerReader
+from hitl_vault.adapters.ssh.allowed_signers import decoded, load_signers
 from hitl_vault.cli.checks import Check, Mark
 from hitl_vault.cli.opening import ledger_of
 from hitl_vault.config import STATE_FOLDER, Settings
-from hitl_vault.errors import HitlVaultError
+from hitl_vault.errors import ConfigError, HitlVaultError
 
 _WORTH_A_CHECKPOINT = 100  # events
 _LISTED = 5
@@ -36,8 +37,8 @@ def modes(root: Path, settings: Settings) -> Iterator[Check]:
             f"other users may write {listed}",
             f"chmod -R go-rwx {state}",
         )
-    for file in sorted((state / "keys").glob("*")):
-        if _mode(file) & 0o077:
+    for file in sorted((state / "keys").rglob("*")):
+        if file.is_file() and _mode(file) & 0o077:
             advice = f"chmod 600 {file}, and make a new one: it may have been read"
             yield Check(Mark.WRONG, "keys", f"other users may read {file.name}", advice)
     policy = root / settings.policy
@@ -60,13 +61,14 @@ def _mode(file: Path) -> int:
 def reviewers_keys(root: Path, home: Path) -> Iterator[Check]:
     """Look for private keys of reviewers where the engine, and so every agent, can read them."""
     try:
-        allowed = (root / STATE_FOLDER / "allowed_signers").read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError):
-        return
+        allowed = {signer.key for signer in load_signers(root / STATE_FOLDER / "allowed_signers")}
+    except ConfigError:
+        return  # said by another check
     for public in sorted((home / ".ssh").glob("*.pub")):
         private = public.with_suffix("")
         try:
-            kind, key = public.read_text(encoding="utf-8").split()[:2]
+            kind, encoded = public.read_text(encoding="utf-8").split()[:2]
+            key = decoded(encoded)
         except (OSError, UnicodeDecodeError, ValueError):
             continue
         # a key of the kind sk- is of no use without its token

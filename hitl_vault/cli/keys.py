@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hitl_vault.cli.options import JsonOption, VaultOption
-from hitl_vault.errors import InvalidRequest, StorageError
+from hitl_vault.errors import InvalidRequest
 
 key = typer.Typer(help="The keys by which reviewers prove their answers.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The reviewer.")]
@@ -18,39 +18,6 @@ UntilOption = Annotated[
     str | None,
     typer.Option("--for", metavar="TIME", help="How long it counts, such as 90d; else for ever."),
 ]
-
-
-@key.command()
-def allow(
-    name: NameArgument,
-    public_key: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Their SSH public key, such as id_ed25519.pub.")
-    ],
-    lasting: UntilOption = None,
-    vault: VaultOption = None,
-) -> None:
-    """Let a reviewer sign with an SSH key."""
-    from hitl_vault.adapters.proof.allowed_signers import load_signers, parse_signers
-    from hitl_vault.cli.printing import safe
-    from hitl_vault.core.statement import NAMESPACE
-
-    state = _state(vault)
-    words = _line_of(public_key).split()
-    ends = _end(lasting)
-    options = [f'namespaces="{NAMESPACE}"']
-    if ends is not None:
-        options.append(f'valid-before="{ends.astimezone():%Y%m%d%H%M%S}"')
-    principal = f'"{name}"' if " " in name else name
-    line = " ".join([principal, ",".join(options), *words[:2]])
-    read = list(parse_signers(line))
-    if len(read) != 1 or read[0].problem or read[0].principals != (name,):
-        problem = read[0].problem if read else "it is empty"
-        raise InvalidRequest(f"{public_key}: this cannot be {safe(name)}'s key: {problem}")
-    file = state / "allowed_signers"
-    if any(signer.key == read[0].key and signer.is_of(name) for signer in load_signers(file)):
-        raise InvalidRequest(f"{file} holds this key of {safe(name)} already")
-    _append(file, line)
-    print(f"{safe(name)} may sign with {read[0].fingerprint}")
 
 
 @key.command()
@@ -127,7 +94,7 @@ def retire(
     id: Annotated[str, typer.Argument(metavar="KEY", help="hmac:ID, or totp:NAME.")],
     vault: VaultOption = None,
 ) -> None:
-    """End a key now. For an SSH key, take its line out of .hitl/allowed_signers."""
+    """End a key now. For an SSH key: hitl reviewer key NAME --remove."""
     from hitl_vault.adapters.proof.hmac import HmacKeys
     from hitl_vault.adapters.proof.totp import TotpFactors
     from hitl_vault.cli.printing import safe
@@ -140,16 +107,16 @@ def retire(
         TotpFactors(keys / "totp.toml").retire(name)
     else:
         raise InvalidRequest(
-            f"{safe(id)}: write hmac:ID or totp:NAME; an SSH key ends when its line in "
-            ".hitl/allowed_signers is taken out, or gets valid-before"
+            f"{safe(id)}: write hmac:ID or totp:NAME; an SSH key is taken off with: "
+            "hitl reviewer key NAME --remove SHA256:…"
         )
     print(f"{safe(id)} no longer counts")
 
 
 def _listed(state: Path) -> list[dict[str, Any]]:
-    from hitl_vault.adapters.proof.allowed_signers import load_signers
     from hitl_vault.adapters.proof.hmac import HmacKeys
     from hitl_vault.adapters.proof.totp import TotpFactors
+    from hitl_vault.adapters.ssh.allowed_signers import load_signers
 
     found: list[dict[str, Any]] = []
     for signer in load_signers(state / "allowed_signers"):
@@ -195,26 +162,3 @@ def _plain(name: str) -> str:
     import re
 
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "key"
-
-
-def _line_of(file: Path) -> str:
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{file}: it cannot be read: {error}") from error
-    if "PRIVATE KEY" in text:
-        raise InvalidRequest(f"{file} is a private key, which stays with its owner; give the .pub")
-    if "\n" in text:
-        raise InvalidRequest(f"{file} holds more than one line; give one public key")
-    return text
-
-
-def _append(file: Path, line: str) -> None:
-    try:
-        with file.open("a+b") as kept:
-            kept.seek(0)
-            known = kept.read()
-            between = b"" if not known or known.endswith(b"\n") else b"\n"
-            kept.write(between + line.encode() + b"\n")
-    except OSError as error:
-        raise StorageError(f"{file}: it cannot be written: {error.strerror}") from error

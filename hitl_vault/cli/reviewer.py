@@ -55,15 +55,15 @@ def add(
 @reviewer.command()
 def remove(name: NameArgument, vault: VaultOption = None) -> None:
     """Take a person off the record, and all their keys."""
-    from hitl_vault.adapters.people import signers as signing
     from hitl_vault.adapters.people import table
+    from hitl_vault.adapters.ssh import editing
     from hitl_vault.cli.printing import safe
 
     def change(text: str, signers: str) -> tuple[str, str, tuple[Reviewer, list[str]]]:
         from hitl_vault.adapters.people.file import parse_people
 
         found = table.known(parse_people(text, name="reviewers.toml"), name)
-        left, keys = signing.without_person(signers, name=name)
+        left, keys = editing.without_person(signers, name=name)
         told = found, [key.fingerprint for key in keys]
         return table.without_reviewer(text, name=name), left, told
 
@@ -167,9 +167,9 @@ def key(
     vault: VaultOption = None,
 ) -> None:
     """Put a person's SSH public key on record, or take it off: it signs answers in their name."""
-    from hitl_vault.adapters.people import signers as signing
     from hitl_vault.adapters.people import table
     from hitl_vault.adapters.people.file import parse_people
+    from hitl_vault.adapters.ssh import editing
     from hitl_vault.cli.printing import safe
     from hitl_vault.core.people import Key
 
@@ -183,12 +183,14 @@ def key(
 
     def change(text: str, signers: str) -> tuple[str, str, Key]:
         if remove is not None:
-            left, gone = signing.without_key(signers, name=name, beginning=remove)
+            left, gone = editing.without_key(signers, name=name, beginning=remove)
             return text, left, gone
-        found = table.known(parse_people(text, name="reviewers.toml"), name)
-        new, added = signing.with_key(
+        whose = name  # any name is a person's where no record is kept
+        if text.strip():
+            whose = table.known(parse_people(text, name="reviewers.toml"), name).name
+        new, added = editing.with_key(
             signers,
-            name=found.name,
+            name=whose,
             key=public,
             valid_after=valid_after,
             valid_before=valid_before,

@@ -60,7 +60,8 @@ def events(cli, id):
 @needs_ssh
 def test_an_answer_is_signed_and_counts(cli, key):
     id = cli.ask("transfer", amount=1)
-    assert "may sign with SHA256:" in cli.ok("key", "allow", ME, f"{key}.pub", "--for", "90d")
+    said = cli.ok("reviewer", "key", ME, "--add", f"{key}.pub", "--until", "2100-01-01")
+    assert f"counts for {ME}" in said
     done = cli.run("approve", id)
     assert done.returncode == 1
     assert f"hitl approve {id} --sign KEY" in done.stderr
@@ -74,7 +75,7 @@ def test_an_answer_is_signed_and_counts(cli, key):
 @needs_ssh
 def test_a_name_that_is_signed_is_proved(cli, key):
     id = cli.ask("transfer", amount=1)
-    cli.ok("key", "allow", "alice", f"{key}.pub")
+    cli.ok("reviewer", "key", "alice", "--add", f"{key}.pub")
     assert "is not bob's" in refused(cli, "reject", id, "--as", "bob", "--sign", key)
     cli.ok("reject", id, "--as", "Alice", "--sign", key)
     assert cli.show(id)["votes"][0]["reviewer"] == "Alice"
@@ -96,7 +97,7 @@ def test_an_unknown_key_is_refused_recorded_and_named_in_json(cli, key):
 
 @needs_ssh
 def test_a_change_is_signed_with_its_values(cli, key):
-    cli.ok("key", "allow", ME, f"{key}.pub")
+    cli.ok("reviewer", "key", ME, "--add", f"{key}.pub")
     id = cli.ask("transfer", amount=1)
     cli.ok("approve", id, "--set", "amount=2", "--sign", key)
     assert cli.show(id)["details"] == {"amount": 2}
@@ -104,7 +105,7 @@ def test_a_change_is_signed_with_its_values(cli, key):
 
 @needs_ssh
 def test_a_ballot_is_made_here_signed_there_and_handed_in_here(cli, key, workspace):
-    cli.ok("key", "allow", "alice", f"{key}.pub")
+    cli.ok("reviewer", "key", "alice", "--add", f"{key}.pub")
     id = cli.ask("transfer", amount=7)
     made = cli.ok("ballot", "make", id, "-a", "approve", "--as", "alice", "-m", "ok", "-o", "b")
     assert "hitl ballot sign b --key KEY" in made
@@ -129,7 +130,7 @@ def test_a_ballot_is_made_here_signed_there_and_handed_in_here(cli, key, workspa
 
 @needs_ssh
 def test_a_machine_with_nothing_but_openssh_can_sign(cli, key, workspace):
-    cli.ok("key", "allow", ME, f"{key}.pub")
+    cli.ok("reviewer", "key", ME, "--add", f"{key}.pub")
     id = cli.ask("transfer", amount=7)
     cli.ok("ballot", "make", id, "-a", "reject", "-o", "b")
     exact = subprocess.run(
@@ -175,7 +176,7 @@ def test_what_a_ballot_shows_is_what_is_signed(cli, key):
 
 @needs_ssh
 def test_a_ballot_of_another_vault_is_not_found_or_refused(cli, key, workspace):
-    cli.ok("key", "allow", ME, f"{key}.pub")
+    cli.ok("reviewer", "key", ME, "--add", f"{key}.pub")
     mine = cli.ask("transfer", "--id", "t-1", amount=7)
     cli.ok("ballot", "make", mine, "-a", "approve", "-o", "b")
     cli.ok("ballot", "sign", "b", "--key", key, "--yes")
@@ -184,7 +185,7 @@ def test_a_ballot_of_another_vault_is_not_found_or_refused(cli, key, workspace):
     (other.vault / "Policy.md").write_text(SURE)
     file = cli.vault / "b"
     assert other.run("ballot", "submit", file).returncode == 9
-    other.ok("key", "allow", ME, f"{key}.pub")
+    other.ok("reviewer", "key", ME, "--add", f"{key}.pub")
     other.ask("transfer", "--id", "t-1", amount=7)
     assert "signed for another vault" in refused(other, "ballot", "submit", file)
 
@@ -197,10 +198,10 @@ def test_only_a_public_key_of_one_person_is_allowed(cli, key):
         ("a,b", f"{key}.pub"),
         ("", f"{key}.pub"),
     ):
-        assert cli.run("key", "allow", name, file).returncode == 2, name
+        assert cli.run("reviewer", "key", name, "--add", file).returncode == 2, name
     assert not (cli.vault / ".hitl" / "allowed_signers").exists()
-    cli.ok("key", "allow", "Ann Smith", f"{key}.pub")
-    assert cli.run("key", "allow", "ann smith", f"{key}.pub").returncode == 2
+    cli.ok("reviewer", "key", "Ann Smith", "--add", f"{key}.pub")
+    assert cli.run("reviewer", "key", "ann smith", "--add", f"{key}.pub").returncode == 2
     (listed,) = cli.json("key", "list")
     assert (listed["reviewer"], listed["key"][:11]) == ("Ann Smith", "ssh:SHA256:")
 
@@ -320,7 +321,7 @@ def test_one_proof_at_a_time(cli):
 def test_doctor_looks_at_the_keys(cli, key):
     advice = cli.ok("doctor")
     assert "the rule signed asks for signed answers, and nobody has a key" in advice
-    cli.ok("key", "allow", ME, f"{key}.pub")
+    cli.ok("reviewer", "key", ME, "--add", f"{key}.pub")
     cli.ok("key", "add", "alice")
     assert "1 SSH keys" in cli.ok("doctor")
     signers = cli.vault / ".hitl" / "allowed_signers"

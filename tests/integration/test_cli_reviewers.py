@@ -168,7 +168,7 @@ def test_doctor_tells_what_is_wrong_with_people_and_keys(cli):
     told = [f"{mark} {what}: {text}" for mark, what, text in found]
     for part in (
         "wrong allowed_signers: others may change",
-        "wrong keys: others may use secret",
+        "wrong keys: other users may read secret",
         "wrong allowed_signers: line 1, *: the name is a pattern",
         "look allowed_signers: line 1, *: what it signed",
         "look allowed_signers: line 2, bob: expired on 2020-01-01",

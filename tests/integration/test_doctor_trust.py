@@ -82,12 +82,14 @@ def test_a_reviewers_private_key_in_reach_of_the_agents_is_named(cli, workspace)
     """It lies in the engine's own home; a hardware key's stub does no harm there."""
     ssh = workspace / "home" / ".ssh"
     ssh.mkdir(parents=True)
-    (ssh / "id.pub").write_text("ssh-ed25519 AAAAkey ann\n")
+    (ssh / "id.pub").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5a2V5 ann\n")
     (ssh / "id").write_text("private")
-    (ssh / "token.pub").write_text("sk-ssh-ed25519@openssh.com AAAAsk ann\n")
+    (ssh / "token.pub").write_text(
+        "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tc2tz ann\n"
+    )
     (ssh / "token").write_text("stub")
     (cli.vault / ".hitl" / "allowed_signers").write_text(
-        "ann ssh-ed25519 AAAAkey\nann sk-ssh-ed25519@openssh.com AAAAsk\n"
+        "ann ssh-ed25519 AAAAC3NzaC1lZDI1NTE5a2V5\nann sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tc2tz\n"
     )
     checks = list(checks_trust.reviewers_keys(cli.vault, workspace / "home"))
     assert [(check.mark, str(ssh / "id") in check.found) for check in checks] == [(Mark.LOOK, True)]

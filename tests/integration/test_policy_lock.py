@@ -9,7 +9,8 @@ import pytest
 from cli_support import POLICY, Cli
 
 from hitl_vault.adapters.policy.lock import FilePolicyLock
-from hitl_vault.adapters.policy.signers import AllowedSigners, sign
+from hitl_vault.adapters.ssh.keygen import sign
+from hitl_vault.adapters.ssh.signing import AllowedSigners
 from hitl_vault.errors import InvalidRequest, TrustError
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen")
@@ -124,4 +125,4 @@ def test_signing_says_what_is_wrong(workspace):
     with pytest.raises(InvalidRequest, match="did not sign"):
         sign("hitl-vault-policy", b"x", workspace / "no")
     with pytest.raises(TrustError, match="not an SSH signature"):
-        AllowedSigners(workspace / "none").principals_of(b"nonsense")
+        AllowedSigners(workspace / "none").verify("hitl-vault-policy", "ann", b"x", b"nonsense")

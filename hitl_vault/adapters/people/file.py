@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from hitl_vault.adapters.people.signers import parse_signers
+from hitl_vault.adapters.ssh.allowed_signers import FILE, keys_on_record
 from hitl_vault.core.people import Away, Key, People, Reviewer
 from hitl_vault.core.voting import person
 from hitl_vault.errors import ConfigError
@@ -36,7 +36,7 @@ class FilePeople:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._signers = path, path.with_name("allowed_signers")
+        self._path, self._signers = path, path.with_name(FILE)
         self._seen: tuple[tuple[int, ...] | None, ...] | None = None
         self._found: People | ConfigError = People()
 
@@ -78,7 +78,7 @@ class FilePeople:
 
     def _keys(self, signers: bytes) -> tuple[tuple[Key, ...], str]:
         try:
-            return parse_signers(signers.decode("utf-8-sig"), name=str(self._signers)), ""
+            return keys_on_record(signers.decode("utf-8-sig"), name=str(self._signers)), ""
         except (ConfigError, UnicodeDecodeError) as error:
             return (), str(error)
 

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
+from hitl_vault.adapters.ssh.allowed_signers import FILE as SIGNERS
 from hitl_vault.errors import ConfigError, StorageError
 
 REVIEWERS = "reviewers.toml"
-SIGNERS = "allowed_signers"
 _WAIT_S = 10.0
 
 _T = TypeVar("_T")

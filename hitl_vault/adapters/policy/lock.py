@@ -9,7 +9,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hitl_vault.adapters.policy.signers import AllowedSigners, file_state, sign
+from hitl_vault.adapters.ssh.signing import AllowedSigners
 from hitl_vault.core.policy_lock import (
     NAMESPACE,
     PAYLOAD_TYPE,
@@ -34,7 +34,7 @@ class FilePolicyLock:
 
     def seen(self) -> object:
         """Return the state of both files."""
-        return (file_state(self._path), self._signers.seen())
+        return (_state(self._path), _state(self._signers.path))
 
     def signed_by(self, policy_sha256: str) -> str:
         """Return who signed the policy; what is wrong with a lock is logged."""
@@ -85,15 +85,11 @@ class FilePolicyLock:
             policy_sha256=policy_sha256,
             at=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
-        signature = sign(NAMESPACE, signed_bytes(statement), key)
-        names = self._signers.principals_of(signature)
-        if not names:
-            raise TrustError(f"{key} is nobody's key in {self._signers.path}; add a line for it")
-        self._signers.verify(NAMESPACE, names[0], signed_bytes(statement), signature)
+        name, signature = self._signers.sign(NAMESPACE, signed_bytes(statement), key)
         envelope = Envelope(
             payload_type=PAYLOAD_TYPE,
             payload=lock_bytes(statement),
-            key_id=names[0],
+            key_id=name,
             signature=signature,
         )
         temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
@@ -102,4 +98,13 @@ class FilePolicyLock:
         ) as file:
             file.write(envelope_text(envelope) + "\n")
         temporary.replace(self._path)
-        return names[0]
+        return name
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what changes whenever a file does; empty where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

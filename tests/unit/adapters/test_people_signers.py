@@ -6,12 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hitl_vault.adapters.people.signers import (
-    parse_signers,
-    with_key,
-    without_key,
-    without_person,
-)
+from hitl_vault.adapters.ssh.allowed_signers import keys_on_record, parse_signers
+from hitl_vault.adapters.ssh.editing import with_key, without_key, without_person
 from hitl_vault.errors import ConfigError, InvalidRequest
 
 ED = "AAAAC3NzaC1lZDI1NTE5AAAAIJc8x+sMAdDRhRfIF4j5dpvVtXkOf7ot86O2VBcsUPVX"
@@ -21,7 +17,7 @@ UNTIL = datetime(2027, 1, 1, 12, 30, tzinfo=UTC)
 
 
 def keys(text):
-    return parse_signers(text, name="allowed_signers")
+    return keys_on_record(text, name="allowed_signers")
 
 
 def test_a_key_is_written_for_our_namespace_and_its_times_in_utc():
@@ -131,3 +127,18 @@ def test_openssh_takes_what_was_written(tmp_path, name):
             [*verify, "-s", "m.sig"], input=b"yes", capture_output=True, cwd=tmp_path
         )
         assert (done.returncode == 0) is fine
+
+
+def test_a_line_is_the_same_on_record_and_in_a_proof():
+    """One reading: what is on record counts, unless it says why not; times as OpenSSH has them."""
+    text = (
+        f'alice valid-before="20270101Z" ssh-ed25519 {ED}\n'
+        f'* valid-before="20270101utc" ssh-ed25519 {OTHER}\n'
+    )
+    one, pattern = parse_signers(text)
+    assert keys(text) == (one.on_record(), pattern.on_record())
+    assert (
+        one.limits.valid_before == pattern.limits.valid_before == datetime(2027, 1, 1, tzinfo=UTC)
+    )
+    assert (one.problem, pattern.is_broken) == ("", False)
+    assert "pattern" in pattern.problem

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ssh_kit import KINDS, make_key, needs_ssh, public, run
 
-from hitl_vault.adapters.proof import ssh
-from hitl_vault.adapters.proof.allowed_signers import parse_signers
-from hitl_vault.adapters.proof.ssh import SshProver, sealed, sign_with_ssh, unarmoured
+from hitl_vault.adapters.proof.ssh import SshProver, sealed, sign_with_ssh
+from hitl_vault.adapters.ssh import keygen
+from hitl_vault.adapters.ssh.allowed_signers import parse_signers
+from hitl_vault.adapters.ssh.keygen import unarmoured
 from hitl_vault.core.statement import (
     PAYLOAD_TYPE,
     Statement,
@@ -167,6 +168,12 @@ def test_a_name_is_one_however_it_is_spelt(workspace, key):
         ('cert-authority,namespaces="hitl-vault"', "certificate authority"),
         ("CERT-AUTHORITY", "certificate authority"),
         ("shiny", "the option 'shiny' is not known"),
+        ('namespaces="git",namespaces="hitl-vault"', "stands twice"),
+        ("namespaces", "needs a value"),
+        ('cert-authority="no"', "takes no value"),
+        ('namespaces="hitl-vault",', "neither an option"),
+        ('namespaces="hitl-vault"cert-authority', "neither an option"),
+        ('valid-before="later"', "is no time"),
     ],
 )
 def test_an_option_that_says_no_is_heeded(workspace, key, options, why):
@@ -223,7 +230,7 @@ def test_no_name_of_a_reviewer_reaches_ssh_keygen(signers, key, name):
 
 def test_what_verifying_writes_is_readable_by_nobody_else(workspace, key, signers, monkeypatch):
     seen = []
-    real = ssh.subprocess.run
+    real = keygen.subprocess.run
 
     def watched(argv, **options):
         for flag in ("-f", "-s"):
@@ -235,7 +242,7 @@ def test_what_verifying_writes_is_readable_by_nobody_else(workspace, key, signer
         return real(argv, **options)
 
     proof = sign_with_ssh(BODY, key)
-    monkeypatch.setattr(ssh.subprocess, "run", watched)
+    monkeypatch.setattr(keygen.subprocess, "run", watched)
     assert judge(signers, proof)
     assert seen[0] == seen[2] == 0o700
     assert not seen[1].exists()
@@ -258,7 +265,7 @@ def test_an_ssh_keygen_that_hangs_or_lies_is_not_believed(workspace, key, signer
         fake.write_text(f"#!/bin/sh\n{script}\n")
         fake.chmod(0o700)
         monkeypatch.setenv("PATH", f"{workspace}:/usr/bin:/bin")
-        monkeypatch.setattr(ssh, "_VERIFY_S", 0.2)
+        monkeypatch.setattr(keygen, "_VERIFY_S", 0.2)
         assert why in says(signers, proof)
 
 
@@ -284,7 +291,7 @@ def test_what_is_no_signature_is_refused(text):
 def test_any_bytes_are_read_as_a_signature_or_refused(data):
     for blob in (data, b"SSHSIG\0\0\0\1" + data):
         try:
-            ssh.read_signature(blob)
+            keygen.read_signature(blob)
         except TrustError:
             pass
 

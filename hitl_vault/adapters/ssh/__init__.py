@@ -1,0 +1,1 @@
+"""Owns the adapters for SSH keys: whose they are, signing and checking."""
