@@ -1,15 +1,17 @@
-"""Two of three people approve, each in their own way; then one of them says no, and that ends it.
+"""Two of three people approve, each with a proof of their own; then one says no, and that ends it.
 
 Try it:  hitl init vault  &&  python examples/two_of_three.py vault
-Each person on record has lines of their own in the note: two people on two devices never write the
-same line, and a merge by git or a sync tool keeps both answers.
+Alice signs with an SSH key. Bob, on his phone, types the code he was sent into the note. Each
+person on record has lines of their own there, so that a merge by git or a sync tool keeps every
+answer.
 """
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
-from hitl_vault import Orchestrator, Rejected, Request
+from hitl_vault import Kind, Orchestrator, Rejected, Request
 
 REVIEWERS = """
 [alice]
@@ -31,6 +33,7 @@ rules:
     reason: Two of the treasury release funds
     approvers: [treasury]
     quorum: 2
+    assurance: authenticated
 ```
 """
 
@@ -45,6 +48,29 @@ def set_up(vault: Path) -> None:
         policy.write_text(text + RULE, encoding="utf-8")
 
 
+def make_key(vault: Path) -> Path:
+    """Make Alice an SSH key, as anybody has one in ~/.ssh, and put its public half on record."""
+    key = vault.parent / "alice_ed25519"
+    if not key.exists():
+        made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "alice", "-f", str(key)]
+        subprocess.run(made, check=True)
+        hitl("reviewer", "key", "alice", "--add", f"{key}.pub", "--vault", str(vault))
+    return key
+
+
+def hitl(*words: str) -> None:
+    """Run a command of hitl, as a person does in a terminal."""
+    subprocess.run([sys.executable, "-m", "hitl_vault", *words], check=True)
+
+
+async def text_to_phone(desk: Orchestrator, request: Request, name: str) -> str:
+    """Send somebody a code: to their phone, with `.hitl/notify.toml`; here it is handed on."""
+    await desk.send_code(request.id, to=name)
+    history = await desk.history(request.id)
+    issued = [known.event for known in history if known.event.kind is Kind.CODE_ISSUED]
+    return desk.code_for(issued[-1])
+
+
 def save(note: Path, *changes: tuple[str, str]) -> None:
     """Change lines of a note and save it, as an editor does."""
     text = note.read_text(encoding="utf-8")
@@ -56,44 +82,53 @@ def save(note: Path, *changes: tuple[str, str]) -> None:
     beside.replace(note)
 
 
-async def ask(hitl: Orchestrator, amount: int) -> tuple[Request, Path]:
-    request = await hitl.request_approval(
+async def ask(desk: Orchestrator, amount: int) -> tuple[Request, Path]:
+    request = await desk.request_approval(
         "release_funds",
         f"Release {amount} EUR to the payroll account",
         {"amount": amount, "currency": "EUR", "account": "payroll"},
         requested_by="payroll-agent",
     )
-    return request, Path(str(await hitl.document_path(request.id)))
+    return request, Path(str(await desk.document_path(request.id)))
 
 
-async def print_votes(hitl: Orchestrator, request: Request) -> None:
-    for vote in (await hitl.get(request.id)).votes:
+async def print_votes(desk: Orchestrator, request: Request) -> None:
+    for vote in (await desk.get(request.id)).votes:
         print(f"  {vote.reviewer}: {vote.answer} ({vote.assurance}, over {vote.channel})")
 
 
 async def main(vault: str) -> int:
     set_up(Path(vault))
-    async with Orchestrator(vault) as hitl:
-        request, note = await ask(hitl, 40_000)
-        print("Alice approves in a program; on the command line it is: hitl approve", request.id)
-        await hitl.approve(request.id, reviewer="alice")
-        await print_votes(hitl, request)
-        print("Bob ticks the box under his name in", note.name)
-        save(note, ("- [ ] Approve ^approve-bob", "- [x] Approve ^approve-bob"))
-        approval = await hitl.wait_for_approval(request.id)
-        await print_votes(hitl, request)
-        print("Released after approval by", " and ".join(approval.reviewers))
-
-        request, note = await ask(hitl, 90_000)
-        await hitl.approve(request.id, reviewer="alice")
-        print("Alice approves again; Carol ticks Reject under her name, with a reason")
+    key = make_key(Path(vault))
+    async with Orchestrator(vault) as desk:
+        request, note = await ask(desk, 40_000)
+        print("Alice signs", flush=True)
+        signed = ("approve", request.id, "--as", "alice", "--sign", str(key), "--vault", vault)
+        await asyncio.to_thread(hitl, *signed)
+        code = await text_to_phone(desk, request, "bob")
+        print("Bob types his code into", note.name, "and ticks the box under his name")
         save(
             note,
+            ('\ncode: ""\n', f"\ncode: {code}\n"),
+            ('\nreviewer: ""\n', "\nreviewer: bob\n"),
+            ("- [ ] Approve ^approve-bob", "- [x] Approve ^approve-bob"),
+        )
+        approval = await desk.wait_for_approval(request.id)
+        await print_votes(desk, request)
+        print("Released after approval by", " and ".join(approval.reviewers))
+
+        request, note = await ask(desk, 90_000)
+        code = await text_to_phone(desk, request, "carol")
+        print("Carol types her code, and ticks Reject under her name, with a reason")
+        save(
+            note,
+            ('\ncode: ""\n', f"\ncode: {code}\n"),
+            ('\nreviewer: ""\n', "\nreviewer: carol\n"),
             ("- [ ] Reject ^reject-carol", "- [x] Reject ^reject-carol"),
             ("- Reason (carol):", "- Reason (carol): payroll ran this morning"),
         )
         try:
-            await hitl.wait_for_approval(request.id)
+            await desk.wait_for_approval(request.id)
         except Rejected as rejected:
             print("Not released:", rejected)
     return 0

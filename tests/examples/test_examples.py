@@ -128,10 +128,10 @@ def test_a_vault_can_have_its_own_template(vault):
 
 
 def test_two_of_three_people_approve_and_one_veto_ends_it(vault):
-    """One answers in a program, one by ticking their own line; a rejection is final."""
+    """One signs, one types a code into the note as on a phone; a rejection is final."""
     said = run_example("two_of_three.py", vault, python)
-    assert "alice: approve (edited, over api)" in said
-    assert "bob: approve (edited, over note)" in said
+    assert "alice: approve (signed, over cli)" in said
+    assert "bob: approve (authenticated, over code)" in said
     assert "Released after approval by alice and bob" in said
     assert "Not released:" in said
     assert "payroll ran this morning" in said
