@@ -127,9 +127,10 @@ def is_repeat(request: Request, vote: c.Vote) -> bool:
 
 
 _UNSEEN = frozenset(
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
-) | frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
-"""Unicode's default ignorable characters that are not of category Cf, and the blank Braille one."""
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2065\u2800\u3164\uffa0"
+) | frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000))))
+"""Unicode's default ignorable characters that are not of category Cf, those not assigned yet among
+them: nothing shows them; and the blank Braille one."""
 
 
 def person(name: str) -> str:
