@@ -182,6 +182,7 @@ _FACTS: dict[Kind, Callable[[str, dict[str, Any]], str]] = {
     ),
     Kind.GRANT_REVOKED: lambda _, data: f"revokes {safe(data.get('grant_id'))}{_because(data)}",
     Kind.FACTOR_SPENT: lambda *_: "a second factor is used",
+    Kind.FACTOR_MISSED: lambda *_: "a code of a second factor is wrong",
 }
 
 

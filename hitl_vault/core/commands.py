@@ -256,7 +256,14 @@ class SpendFactor:
     use_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissFactor:
+    """Count a wrong code in a reviewer's name, whatever request it was typed for."""
+
+    reviewer: str
+
+
 RegisterCommand: TypeAlias = (
-    RecordPolicy | RecordReviewers | MakeGrant | UseGrant | RevokeGrant | SpendFactor
+    RecordPolicy | RecordReviewers | MakeGrant | UseGrant | RevokeGrant | SpendFactor | MissFactor
 )
 """What can be asked of the register, which is of the vault as a whole."""

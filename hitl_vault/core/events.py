@@ -35,6 +35,7 @@ class Kind(StrEnum):
     GRANT_USED = "grant_used"
     GRANT_REVOKED = "grant_revoked"
     FACTOR_SPENT = "factor_spent"
+    FACTOR_MISSED = "factor_missed"  # a wrong code of a second factor
 
 
 OF_THE_REGISTER = frozenset(
@@ -45,6 +46,7 @@ OF_THE_REGISTER = frozenset(
         Kind.GRANT_USED,
         Kind.GRANT_REVOKED,
         Kind.FACTOR_SPENT,
+        Kind.FACTOR_MISSED,
     }
 )
 """The kinds that are of the vault as a whole, and stand in no request's history."""

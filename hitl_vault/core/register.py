@@ -63,6 +63,15 @@ class SpentFactor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissedFactor:
+    """How many codes of a reviewer's second factor were wrong, since the first of them."""
+
+    reviewer: str
+    since: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Register:
     """The vault's record; `rev` 0 where nothing was ever recorded, and grows by 1 a step."""
 
@@ -72,6 +81,7 @@ class Register:
     reviewers_sha256: str = ""
     grants: tuple[Grant, ...] = ()
     spent_factors: tuple[SpentFactor, ...] = ()
+    missed_factors: tuple[MissedFactor, ...] = ()
 
     def grant(self, grant_id: str) -> Grant | None:
         """Return a grant by its id, in force or not."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from hitl_vault.core import commands as c
 from hitl_vault.core import grants
 from hitl_vault.core.events import Event, Kind
-from hitl_vault.core.register import REGISTER_ID, Grant, Register, SpentFactor
+from hitl_vault.core.register import REGISTER_ID, Grant, MissedFactor, Register, SpentFactor
 from hitl_vault.core.steps import Refusal, Why
 from hitl_vault.core.voting import person
 
 MAX_GRANTS = 1_000
+MAX_MISSED, MISSED_FOR = 20, timedelta(hours=1)
 _KEEP_ENDED = 100  # grants that can no longer be used, kept for `list`; the chain keeps all
 
 
@@ -42,6 +43,8 @@ def record(register: Register, command: c.RegisterCommand, now: datetime) -> Reg
             return _revoke(register, command, now)
         case c.SpendFactor():
             return _spend(register, command, now)
+        case c.MissFactor():
+            return _miss(register, command, now)
         case _:
             assert_never(command)
 
@@ -170,6 +173,50 @@ def _with(register: Register, changed: Grant) -> tuple[Grant, ...]:
     )
 
 
+def guessing(register: Register, reviewer: str, now: datetime) -> str:
+    """Return why no code of this reviewer's second factor counts now, "" if one may.
+
+    Counted over all requests: tries for each of them alone would be as many as there are requests.
+    """
+    known = _missed(register, reviewer, now)
+    if known is None or known.count < MAX_MISSED:
+        return ""
+    return (
+        f"{MAX_MISSED} codes in this name were wrong within an hour; none counts until "
+        f"{known.since + MISSED_FOR:%H:%M} UTC, answer in another way"
+    )
+
+
+def _missed(register: Register, reviewer: str, now: datetime) -> MissedFactor | None:
+    name = person(reviewer)
+    return next(
+        (
+            item
+            for item in register.missed_factors
+            if item.reviewer == name and now < item.since + MISSED_FOR
+        ),
+        None,
+    )
+
+
+def _miss(register: Register, miss: c.MissFactor, now: datetime) -> RegisterStep | Refusal:
+    name, known = person(miss.reviewer), _missed(register, miss.reviewer, now)
+    if known is not None and known.count >= MAX_MISSED:
+        return _duplicate("more wrong codes prove nothing new")
+    new = MissedFactor(reviewer=name, since=now, count=1)
+    if known is not None:
+        new = replace(known, count=known.count + 1)
+    others = (
+        item
+        for item in register.missed_factors
+        if item.reviewer != name and now < item.since + MISSED_FOR
+    )
+    data = {"count": new.count}
+    return _step(
+        register, now, Kind.FACTOR_MISSED, miss.reviewer, data, missed_factors=(*others, new)
+    )
+
+
 def _spend(register: Register, spend: c.SpendFactor, now: datetime) -> RegisterStep | Refusal:
     name = person(spend.reviewer)
     known = next((item for item in register.spent_factors if item.reviewer == name), None)
@@ -177,6 +224,8 @@ def _spend(register: Register, spend: c.SpendFactor, now: datetime) -> RegisterS
         return _duplicate("this code was given for this answer before")
     if known is not None and spend.step <= known.step:
         return _refused("this code was used before; wait for the next one")
+    if problem := guessing(register, spend.reviewer, now):
+        return _refused(problem)
     others = tuple(item for item in register.spent_factors if item.reviewer != name)
     spent = SpentFactor(reviewer=name, step=spend.step, use_id=spend.use_id)
     data = {"step": spend.step, "use_id": spend.use_id}

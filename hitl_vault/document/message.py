@@ -244,4 +244,5 @@ _FACTS: dict[Kind, Callable[[Event], str]] = {
     Kind.GRANT_USED: lambda event: f"A grant was used for {_name(event, 'request_id')}",
     Kind.GRANT_REVOKED: lambda event: f"{_name(event)} revoked a grant{_because(event)}",
     Kind.FACTOR_SPENT: lambda event: f"{_name(event)} used a second factor",
+    Kind.FACTOR_MISSED: lambda event: f"A wrong code of {_name(event)}'s second factor was given",
 }

@@ -14,6 +14,7 @@ from hitl_vault.core import codes, voting
 from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Assurance, Request
+from hitl_vault.core.registering import guessing
 from hitl_vault.core.statement import (
     PAYLOAD_TYPE,
     Envelope,
@@ -209,11 +210,14 @@ async def by_factor(parts: Parts, vote: c.Vote, typed: str) -> c.Vote:
     if parts.second_factor is None:
         raise ConfigError("this vault knows no second factors")
     step = parts.second_factor.step_of(vote.reviewer, typed, parts.clock.now())
+    if problem := guessing(await parts.ledger.register(), vote.reviewer, parts.clock.now()):
+        await refuse(parts, vote, problem, FACTOR)
     if await _wrong_factors(parts, vote) >= MAX_WRONG_FACTORS:
         await refuse(
             parts, vote, "too many wrong codes for this request; answer in another way", FACTOR
         )
     if step is None:
+        await parts.ledger.record(c.MissFactor(reviewer=vote.reviewer))
         await refuse(
             parts, vote, "the code of the second factor is wrong; wait for the next one", FACTOR
         )

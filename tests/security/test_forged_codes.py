@@ -312,6 +312,26 @@ async def test_a_second_factor_cannot_be_guessed_in_a_loop(target, hitl, asked):
     assert (await answer(hitl, other, totp=target.now_code())).status is Status.APPROVED
 
 
+async def test_a_second_factor_cannot_be_guessed_request_by_request(target, hitl, asked):
+    """Five tries for each of any number of requests would be any number of tries: they are counted
+    over all of them, and after twenty within an hour none counts, however the name is spelt."""
+    bad = f"{(int(target.now_code()) + 1) % 10**6:06d}"
+    for number in range(20):
+        other = await hitl.request_approval("secret", "", {"n": number + 1})
+        attack = answer(hitl, other, ("alice", "ALICE")[number % 2], totp=bad)
+        await fails(target, hitl, other, attack, "second factor is wrong")
+    says = "20 codes in this name were wrong within an hour"
+    for typed in (bad, target.now_code()):
+        fresh = await hitl.request_approval("secret", "", {"n": typed})
+        await fails(target, await target.open(), fresh, answer(hitl, fresh, totp=typed), says)
+    bobs = await hitl.request_approval("export", "", {})
+    assert len((await answer(hitl, bobs, "bob", totp=target.now_code("bob"))).votes) == 1
+    await counts(target, hitl, asked)  # another way is open meanwhile
+    target.clock.advance(3600)
+    late = await hitl.request_approval("secret", "", {"late": True})
+    assert (await answer(hitl, late, totp=target.now_code())).status is Status.APPROVED
+
+
 async def test_a_code_does_not_reopen_what_is_decided(target, hitl, asked):
     """A right second factor, after the end: a conflict, and the answer stands."""
     done = await counts(target, hitl, asked)
