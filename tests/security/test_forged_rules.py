@@ -216,6 +216,20 @@ async def test_a_key_taken_off_the_list_locks_no_policy(workspace):
     await loosening_works(target, hitl)
 
 
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\r"])
+async def test_a_key_hidden_in_a_comment_locks_no_policy(workspace, end):
+    """A line ends where OpenSSH ends it: nothing else makes a line of its own out of a comment."""
+    target = Locked(workspace)
+    hitl = await target.open()
+    line = f'# old keys{end}eve namespaces="hitl-vault-policy" {public(target.ssh["eve"])}'
+    kept = target.signers.read_text()
+    with target.signers.open("w", newline="") as file:
+        file.write(f"{kept}{line}\n")
+    target.lock(LOOSE, by="eve")
+    await loosening_fails(target, hitl)
+    await loosening_works(target, hitl)
+
+
 async def test_the_copy_of_the_last_policy_is_no_way_in(workspace):
     """A looser text put where the last good one is kept, and a broken policy, loosen nothing."""
     target = Locked(workspace)
