@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from engine_kit import box, reviewer, sentence
+from engine_kit import box, reviewer, sentence, status
 from forgery_kit import Target, fails, unmoved
 from ssh_kit import needs_ssh
 
@@ -211,7 +211,7 @@ async def test_a_code_under_another_name_in_the_note_decides_nothing(target, hit
     """Alice's code with bob's name: neither of them answered."""
     asked = await hitl.request_approval("export", "", {})
     hers = await target.code(hitl, asked)
-    await hitl.look(target.edit(asked, box("approve"), reviewer("bob"), code(f'"{hers}"')))
+    await hitl.look(target.edit(asked, status("approved"), reviewer("bob"), code(f'"{hers}"')))
     assert "not the one sent to bob" in sentence(target.note(asked))
     assert (await target.kinds(asked))[-1] is Kind.REFUSED
     assert (await hitl.get(asked.id)).votes == ()
@@ -219,19 +219,32 @@ async def test_a_code_under_another_name_in_the_note_decides_nothing(target, hit
     assert [vote.reviewer for vote in (await hitl.get(asked.id)).votes] == ["alice"]
 
 
+async def test_a_tick_on_the_line_of_somebody_else_takes_their_code(target, hitl):
+    """Alice's code proves alice: with it, nobody answers on the line that is bob's."""
+    asked = await hitl.request_approval("export", "", {})
+    hers = await target.code(hitl, asked)
+    line = "- [ ] Approve ^approve-bob", "- [x] Approve ^approve-bob"
+    for name in ("bob", "alice", '""'):
+        before = '""' if name == "bob" else {"alice": "bob", '""': "alice"}[name]
+        changes = [reviewer(name, before)] + ([line, code(f'"{hers}"')] if name == "bob" else [])
+        await hitl.look(target.edit(asked, *changes))
+        assert "bob" not in [vote.reviewer for vote in (await hitl.get(asked.id)).votes], name
+        assert (await hitl.get(asked.id)).status is Status.PENDING
+    his = await target.code(hitl, asked, "bob")
+    assert len((await answer(hitl, asked, "bob", code=his)).votes) >= 1
+
+
 async def test_a_code_does_not_stay_in_the_note_for_whoever_reads_it_next(target, hitl):
     """Once used it is taken out; the text kept from before decides nothing more."""
     asked = await hitl.request_approval("export", "", {})
     hers = await target.code(hitl, asked)
-    path = target.edit(asked, box("approve"), reviewer("alice"), code(f'"{hers}"'))
+    path = target.edit(asked, status("approved"), reviewer("alice"), code(f'"{hers}"'))
     kept = target.note(asked)
     await hitl.look(path)
     assert hers not in target.note(asked)
     before = await hitl.get(asked.id)
     assert len(before.votes) == 1
-    target.vault.write(
-        path, kept.replace("[x] Approve", "[ ] Approve").replace("[ ] Reject", "[x] Reject")
-    )
+    target.vault.write(path, kept.replace("\nstatus: approved\n", "\nstatus: rejected\n"))
     await hitl.look(path)
     assert "was used before" in sentence(target.note(asked))
     await unmoved(target, hitl, before)
