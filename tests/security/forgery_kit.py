@@ -15,8 +15,9 @@ import pyotp
 from proof_kit import SECRET, Proved
 from ssh_kit import make_key, public, run
 
-from hitl_vault.adapters.proof.ssh import SshProver, sealed, unarmoured
+from hitl_vault.adapters.proof.ssh import SshProver, sealed
 from hitl_vault.adapters.proof.totp import TotpFactors
+from hitl_vault.adapters.ssh.keygen import unarmoured
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Answer, Status
 from hitl_vault.core.statement import NAMESPACE, PAYLOAD_TYPE, pae, statement_bytes

@@ -12,7 +12,8 @@ from forgery_kit import Target, fails, unmoved
 from ssh_kit import needs_ssh, public
 
 from hitl_vault.adapters.policy.lock import FilePolicyLock
-from hitl_vault.adapters.policy.signers import AllowedSigners, sign
+from hitl_vault.adapters.ssh.keygen import sign
+from hitl_vault.adapters.ssh.signing import AllowedSigners
 from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Answer, Assurance, GrantLimit, Status

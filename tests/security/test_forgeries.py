@@ -205,7 +205,7 @@ ENVELOPES = {
     ),
     "another key's name": (
         lambda form: form["signatures"][0].update(keyid="ssh:SHA256:" + "A" * 43),
-        "names another key|is not right|no SSH signature",
+        "names another key|is not right|not an SSH signature",
     ),
     "a kind of key nobody knows": (
         lambda form: form["signatures"][0].update(keyid="none:alice"),
@@ -214,7 +214,7 @@ ENVELOPES = {
     "no key's name": (lambda form: form["signatures"][0].pop("keyid"), "kind ''"),
     "another spelling of the bytes": (_spelt, "not a signed envelope"),
     "a changed signature": (_sig, "not right"),
-    "an empty signature": (lambda form: form["signatures"][0].update(sig=""), "not right|no SSH"),
+    "an empty signature": (lambda form: form["signatures"][0].update(sig=""), "not right|not an SSH signature"),
     "a changed statement": (_body, "another reason"),
     "an empty statement": (lambda form: form.update(payload=""), "not a statement of ours"),
     "a number for the statement": (lambda form: form.update(payload=1), "signed envelope"),
@@ -361,7 +361,7 @@ async def test_a_shared_key_is_no_ssh_key_and_the_reverse(target, hitl, asked):
         form = json.loads(await target.signed(hitl, asked, mode=mode))
         form["signatures"][0]["keyid"] = other
         attack = hand_in(hitl, asked, json.dumps(form))
-        await fails(target, hitl, asked, attack, "not right|no SSH signature")
+        await fails(target, hitl, asked, attack, "not right|not an SSH signature")
 
 
 # the older formula: id:decision:approver:expires_at
