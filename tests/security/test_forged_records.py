@@ -208,7 +208,7 @@ def test_a_stranger_key_on_the_command_line_is_refused_and_recorded(cli):
     id = cli.ask("secret", "--by", "bot", x=1)
     assert "is not in allowed_signers" in refused(cli, id, "approve", id, "--sign", key)
     assert [event["kind"] for event in cli.json("audit", "show", id)][-1] == "refused"
-    cli.ok("key", "allow", ME, f"{key}.pub")
+    cli.ok("reviewer", "key", ME, "--add", f"{key}.pub")
     cli.ok("approve", id, "--sign", key)
 
 

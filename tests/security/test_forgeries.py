@@ -214,7 +214,10 @@ ENVELOPES = {
     "no key's name": (lambda form: form["signatures"][0].pop("keyid"), "kind ''"),
     "another spelling of the bytes": (_spelt, "not a signed envelope"),
     "a changed signature": (_sig, "not right"),
-    "an empty signature": (lambda form: form["signatures"][0].update(sig=""), "not right|not an SSH signature"),
+    "an empty signature": (
+        lambda form: form["signatures"][0].update(sig=""),
+        "not right|not an SSH signature",
+    ),
     "a changed statement": (_body, "another reason"),
     "an empty statement": (lambda form: form.update(payload=""), "not a statement of ours"),
     "a number for the statement": (lambda form: form.update(payload=1), "signed envelope"),
