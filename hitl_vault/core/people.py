@@ -78,7 +78,7 @@ class People:
     `on_record` is false where no record of reviewers is kept: then any name is a person's, which is
     enough where answers are not proved. `sha256` is a digest over all of it as it is stored, ""
     where nothing is; `changed_at` when that last changed. `keys_problem` says why no key can be
-    read, "" if they can.
+    read, "" if they can. `other_keys` are facts about keys that are not public.
     """
 
     reviewers: Mapping[str, Reviewer] = field(default_factory=dict)
@@ -87,6 +87,7 @@ class People:
     sha256: str = ""
     changed_at: datetime | None = None
     keys_problem: str = ""
+    other_keys: frozenset[str] = frozenset()
 
     def find(self, name: str) -> Reviewer | None:
         """Return the reviewer with this name, however it is spelt."""
@@ -171,6 +172,7 @@ def facts_of(people: People) -> frozenset[str]:
         facts += [f"{found.name} holds the role {role}" for role in found.roles]
         facts += [f"{found.name} is away {_span(away)}" for away in found.away]
     facts += [_key_fact(key) for key in people.keys]
+    facts += people.other_keys
     return frozenset(facts)
 
 

@@ -23,27 +23,29 @@ from hitl_vault.core.people import Away, Key, People, Reviewer
 from hitl_vault.core.voting import person
 from hitl_vault.errors import ConfigError
 
+KEY_FILES = ("hmac.toml", "totp.toml")
 _KEYS = ("roles", "away", "notify")
 _AWAY = {"from", "until"}
 _FRESH_NS = 2_000_000_000
 
 
 class FilePeople:
-    """The reviewers in a file, and the keys in the one beside it, `allowed_signers`.
+    """The reviewers in a file, and the keys in those beside it: `allowed_signers`, `keys/`.
 
-    Read again whenever one of them has changed; as long as nothing has, `load` costs two looks at
+    Read again whenever one of them has changed; as long as nothing has, `load` costs a few looks at
     the disk.
     """
 
     def __init__(self, path: Path) -> None:
         self._path, self._signers = path, path.with_name(FILE)
+        self._secrets = [path.parent / "keys" / name for name in KEY_FILES]
         self._seen: tuple[tuple[int, ...] | None, ...] | None = None
         self._found: People | ConfigError = People()
 
     def load(self) -> People:
         """Return who may answer. Raises ConfigError as long as the reviewers cannot be read."""
         try:
-            times = [_stat(self._path), _stat(self._signers)]
+            times = [_stat(path) for path in (self._path, self._signers, *self._secrets)]
             seen = tuple(None if found is None else _identity(found) for found in times)
             if seen != self._seen:
                 newest = max((_changed_ns(found) for found in times if found), default=0)
@@ -60,7 +62,8 @@ class FilePeople:
 
     def _read(self, changed_ns: int) -> People | ConfigError:
         text, signers = _bytes(self._path), _bytes(self._signers)
-        if text is None and signers is None:
+        other_keys = self._other_keys()
+        if text is None and signers is None and not other_keys:
             return People()
         try:
             people = parse_people((text or b"").decode("utf-8-sig"), name=str(self._path))
@@ -71,10 +74,19 @@ class FilePeople:
             reviewers=people.reviewers,
             keys=keys,
             on_record=text is not None,
-            sha256=_digest(text, signers),
+            sha256=_digest(text, signers, "\n".join(sorted(other_keys)).encode() or None),
             changed_at=datetime.fromtimestamp(changed_ns / 1e9, UTC),
             keys_problem=problem,
+            other_keys=other_keys,
         )
+
+    def _other_keys(self) -> frozenset[str]:
+        if not any(path.exists() for path in self._secrets):
+            return frozenset()
+        # imported here: most vaults have none, and every command would wait for it
+        from hitl_vault.adapters.proof.on_record import facts_of_keys
+
+        return facts_of_keys(self._secrets[0].parent)
 
     def _keys(self, signers: bytes) -> tuple[tuple[Key, ...], str]:
         try:

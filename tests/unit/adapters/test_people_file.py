@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from hitl_vault.adapters.people.file import FilePeople, parse_people
-from hitl_vault.core.people import Away, People
+from hitl_vault.core.people import Away, People, facts_of
 from hitl_vault.errors import ConfigError
 
 
@@ -56,3 +56,27 @@ def test_a_change_is_seen_and_without_a_file_there_is_nobody(tmp_path):
     assert people.load().roles_of("alice") == {"finance"}
     file.write_text('[alice]\nroles = ["finance", "cfo"]\n')
     assert people.load().roles_of("alice") == {"finance", "cfo"}
+
+
+def test_a_change_of_the_shared_keys_is_a_change_of_the_record(tmp_path):
+    """Added, given another secret, taken away; no secret is told."""
+    (tmp_path / "keys").mkdir(mode=0o700)
+    file = tmp_path / "keys" / "hmac.toml"
+    people = FilePeople(tmp_path / "reviewers.toml")
+    seen = [people.load()]
+    key = '["a-1"]\nreviewer = "alice"\nfrom = 2026-11-21T09:00:00Z\nsecret = "{}"\n'
+    secrets = ("QUFBQUFBQUFBQUFBQUFBQUFBQUE=", "QkJCQkJCQkJCQkJCQkJCQkJCQkI=")
+    for secret in secrets:
+        file.write_text(key.format(secret))
+        file.chmod(0o600)
+        seen.append(people.load())
+    file.unlink()
+    seen.append(people.load())
+    digests = [found.sha256 for found in seen]
+    assert digests[0] == digests[3] == ""
+    assert len(set(digests)) == 3
+    facts = [facts_of(found) for found in seen]
+    assert facts[0] == facts[3] == frozenset()
+    assert all("alice may answer with the shared key a-1" in str(found) for found in facts[1:3])
+    assert facts[1] != facts[2]
+    assert not any(secret in str(facts) for secret in secrets)
