@@ -334,10 +334,10 @@ class VaultFolder(Protocol):
         ...
 
     async def note_shown(
-        self, shown: Sequence[Shown], *, seq: int | None = None, known_seq: int = 0
+        self, shown: Sequence[Shown], *, seq: int | None = None, known: Head | None = None
     ) -> None:
         """Remember what is shown, never an older `rev` than is remembered already; the ledger `seq`
-        up to which everything is shown; and the newest one that anything shown may state.
+        up to which everything is shown; and the newest head that anything shown may state.
         """
         ...
 
@@ -345,8 +345,8 @@ class VaultFolder(Protocol):
         """Return the ledger `seq` up to which everything is known to be shown."""
         ...
 
-    async def known_seq(self) -> int:
-        """Return the newest ledger `seq` that anything shown may state: no ledger ends before."""
+    async def known_head(self) -> Head | None:
+        """Return the newest head of the ledger that anything shown may state, None for none."""
         ...
 
     async def aclose(self) -> None:

@@ -19,12 +19,9 @@ from hitl_vault.document.ballot import (
     read_ballot,
     read_typed_status,
 )
-from hitl_vault.document.own_reader import Reader, Readings
+from hitl_vault.document.own_reader import NOTE, Reader, Readings
 from hitl_vault.document.reading import Document
 from hitl_vault.document.voters import Voters, mark_of
-
-NOTE = "note"
-"""The channel of an answer that was read in a note."""
 
 
 def read_answers(
@@ -33,6 +30,7 @@ def read_answers(
     folder: Folder,
     voters: Voters,
     counted: Mapping[str, Answer],
+    said: Mapping[str, frozenset[Answer]] | None = None,
 ) -> Readings:
     """Return what the note answers to the request, one answer a person at most.
 
@@ -42,6 +40,7 @@ def read_answers(
         folder: Where the note lies.
         voters: Who may answer, as the request and the record of people say now.
         counted: What was counted from this note before, as `counted_from_note` says.
+        said: What each person answered before, anywhere, as `said_before` says.
 
     Guarantees:
         Pure. A tick that was counted is not returned again, whatever its person answered elsewhere
@@ -49,7 +48,7 @@ def read_answers(
     """
     names = _names(request, voters)
     if has_own_lines(document, names):
-        return Reader(document, request, folder, names, counted).read()
+        return Reader(document, request, folder, names, counted, said or {}).read()
     reading = read_ballot(document, request, folder)
     if isinstance(reading, Answered):
         return Readings(answers=(reading,))
@@ -80,6 +79,20 @@ def counted_from_note(request: Request, history: Iterable[Recorded]) -> dict[str
             continue
         elif event.data.get("payload_sha256") == request.payload_in_force:
             found[name] = Answer(event.data["answer"])
+    return found
+
+
+def said_before(request: Request, history: Iterable[Recorded]) -> dict[str, frozenset[Answer]]:
+    """Return the kinds of answer each person gave to the payload in force, over any channel."""
+    found: dict[str, frozenset[Answer]] = {}
+    payload = request.payload_in_force
+    for event in (recorded.event for recorded in history):
+        name = person(event.actor)
+        if event.kind is Kind.EDITED:  # as in `counted_from_note`
+            found = {name: found[name]} if name in found else {}
+        elif event.kind is Kind.VOTED and event.data.get("payload_sha256") == payload:
+            kind = Answer.REJECT if event.data["answer"] == Answer.REJECT else Answer.APPROVE
+            found[name] = found.get(name, frozenset()) | {kind}
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from hitl_vault.core.model import Answer, Request, Status
+from hitl_vault.core.model import Answer, Request, Status, Vote
 from hitl_vault.core.voting import person
 from hitl_vault.document.ballot import (
     MOVED,
@@ -65,9 +65,10 @@ class Reader:
         folder: Folder,
         names: Mapping[str, str],
         counted: Mapping[str, Answer],
+        said: Mapping[str, frozenset[Answer]],
     ) -> None:
         self._document, self._request, self._folder = document, request, folder
-        self._names, self._counted = names, counted
+        self._names, self._counted, self._said_before = names, counted, said
         self._found = _Found()
 
     def read(self) -> Readings:
@@ -257,15 +258,37 @@ class Reader:
     # what is new
 
     def _is_new(self, answered: Answered) -> bool:
-        before = self._counted.get(person(answered.reviewer))
-        if not answered.by_line or before is None or _kind(before) is not _kind(answered.answer):
+        if not answered.by_line:
             return True
         if answered.answer is Answer.EDIT and not isinstance(
             changed_details(self._document, self._request, Answer.EDIT), Unclear
         ):
             return True
-        self._remark_of_another_answer(answered)
-        return False
+        name, kind = person(answered.reviewer), _kind(answered.answer)
+        before, in_force = self._counted.get(name), self._vote_of(name)
+        counted = before is not None and _kind(before) is kind
+        if counted or (in_force is not None and self._is_stale(name, kind, in_force)):
+            self._remark_of_another_answer(answered)
+            return False
+        return in_force is None or _kind(in_force.answer) is not kind
+
+    def _vote_of(self, name: str) -> Vote | None:
+        payload = self._request.payload_in_force
+        votes = [
+            vote
+            for vote in self._request.votes
+            if vote.payload_sha256 == payload and vote.stage >= 0  # it counts
+        ]
+        return next((vote for vote in votes if person(vote.reviewer) == name), None)
+
+    def _is_stale(self, name: str, kind: Answer, in_force: Vote) -> bool:
+        """True if the tick may be older than what its person said elsewhere since: they have said
+        both, and nothing tells which the tick repeats. A code of theirs would.
+        """
+        if _kind(in_force.answer) is kind or in_force.channel == NOTE:
+            return False
+        has_code = bool(self._document.code) and person(self._document.reviewer) == name
+        return kind in self._said_before.get(name, frozenset()) and not has_code
 
     def _remark_of_another_answer(self, answered: Answered) -> None:
         for vote in self._request.votes:
@@ -286,6 +309,8 @@ class Reader:
 
 
 _TICK = "tick a box under your own name"
+NOTE = "note"
+"""The channel of an answer that was read in a note."""
 
 
 def _kind(answer: Answer) -> Answer:

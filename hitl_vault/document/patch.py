@@ -44,6 +44,8 @@ def updated(
     history: Sequence[Recorded],
     renderer: Renderer,
     voters: Voters = NOBODY,
+    *,
+    spent_code: str = "",
 ) -> bytes:
     """Return the note brought up to the request's state.
 
@@ -53,6 +55,7 @@ def updated(
         history: Its events in order.
         renderer: Says how the request would be shown afresh.
         voters: Who may answer: those who have no lines yet get them, in a note of own lines.
+        spent_code: The code that was just counted, as typed; it makes room for the next one.
 
     Raises:
         DocumentError: The note cannot be read or replaced in place, or is about another request.
@@ -67,7 +70,7 @@ def updated(
         raise DocumentError(f"the note is about {before.id}, not about {request.id}")
     document = before
     for _ in range(_ROUNDS):
-        text = _spliced(document, request, history, renderer, voters)
+        text = _spliced(document, request, history, renderer, voters, spent_code)
         if text == document.text:
             _check(before, document, request)
             return document.encode(text)
@@ -81,11 +84,14 @@ def _spliced(
     history: Sequence[Recorded],
     renderer: Renderer,
     voters: Voters,
+    spent_code: str,
 ) -> str:
     splices = Splices(document)
     decided, changed = request.status is not Status.PENDING, _is_changed(document, request)
     own = has_own_lines(document, {voter.mark for voter in voters.people})
-    blank = not decided and (changed or _is_counted(document, request, own=own))
+    blank = not decided and (
+        changed or _is_counted(document, request, own=own, spent_code=spent_code)
+    )
     if decided:
         _close_ballot(splices, request)
     elif blank:
@@ -111,7 +117,7 @@ def _is_changed(document: Document, request: Request) -> bool:
     return request.edited is not None and document.payload_sha256 != request.payload_in_force
 
 
-def _is_counted(document: Document, request: Request, *, own: bool) -> bool:
+def _is_counted(document: Document, request: Request, *, own: bool, spent_code: str) -> bool:
     """True if the ledger holds the very answer that stands here, and asks for more.
 
     Of a note with own lines, the properties: what stands in a person's own lines stays there.
@@ -119,11 +125,7 @@ def _is_counted(document: Document, request: Request, *, own: bool) -> bool:
     if not request.votes:
         return False
     if own and document.code:
-        name = person(document.reviewer)
-        return any(
-            vote.channel == codes.CHANNEL and name in {"", person(vote.reviewer)}
-            for vote in request.votes
-        )
+        return document.code == spent_code
     if own:
         read: Reading | None = read_properties(document, request)
     else:

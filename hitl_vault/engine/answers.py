@@ -15,12 +15,12 @@ from hitl_vault.core.model import Answer, Assurance, Request, Status
 from hitl_vault.document.ballot import Answered, Folder
 from hitl_vault.document.feedback import takes_feedback
 from hitl_vault.document.own_ballot import (
-    NOTE,
     counted_from_note,
     has_own_lines,
     read_answers,
+    said_before,
 )
-from hitl_vault.document.own_reader import Readings
+from hitl_vault.document.own_reader import NOTE, Readings
 from hitl_vault.document.reading import Document, looks_torn, parse_document
 from hitl_vault.document.voters import Voters
 from hitl_vault.engine import proving, replies
@@ -113,11 +113,11 @@ class Answers:
     async def _read(
         self, document: Document, request: Request, folder: Folder, voters: Voters
     ) -> Readings:
-        counted: dict[str, Answer] = {}
-        if request.votes:
-            history = await self._parts.ledger.history(request.id)
-            counted = counted_from_note(request, history)
-        return read_answers(document, request, folder, voters, counted)
+        if not request.votes:
+            return read_answers(document, request, folder, voters, {})
+        history = await self._parts.ledger.history(request.id)
+        counted, said = counted_from_note(request, history), said_before(request, history)
+        return read_answers(document, request, folder, voters, counted, said)
 
     def _emptied(self, request: Request, read: Readings) -> list[str]:
         """Return whose box was ticked and counted, and is empty now."""
@@ -179,7 +179,7 @@ class Answers:
 
         What decides the request or changes its details ends it: the rest is of another question.
         """
-        now, counted = request, ""
+        now, counted, spent = request, "", ""
         for answered in answers:
             try:
                 vote = await self._proved(now, answered)
@@ -194,7 +194,7 @@ class Answers:
                 await self._end(now, receipt, note)
                 return
             if receipt.kept is Kept.ACCEPTED:
-                counted = replies.counted(now, vote, own=note.own)
+                counted, spent = replies.counted(now, vote, own=note.own), answered.code or spent
                 # a code must make room for the next person's
                 said += [] if answered.by_line and not answered.code else [counted]
             elif receipt.kept is Kept.DUPLICATE and not answered.by_line:
@@ -211,7 +211,7 @@ class Answers:
         if counted and note.told and not said:
             said.append(counted)  # in the place of what was said before it was clear
         if said:
-            await self._tell(now, note, said, afresh=note.own or bool(counted))
+            await self._tell(now, note, said, afresh=note.own or bool(counted), spent_code=spent)
         else:
             self._leave(now, note)
 
@@ -240,9 +240,13 @@ class Answers:
         self._display.seen(request.id, note.path, note.loaded.signature)
         self._display.show_soon(request.id)
 
-    async def _tell(self, request: Request, note: _Note, said: list[str], *, afresh: bool) -> None:
+    async def _tell(
+        self, request: Request, note: _Note, said: list[str], *, afresh: bool, spent_code: str = ""
+    ) -> None:
         sentence = replies.joined(said)
-        await self._display.tell(request, note.path, note.loaded, sentence, afresh=afresh)
+        await self._display.tell(
+            request, note.path, note.loaded, sentence, afresh=afresh, spent_code=spent_code
+        )
 
     def _vote(self, request: Request, answered: Answered) -> c.Vote:
         """Return the vote that an answer in a note is, told apart by reviewer, answer and reason.

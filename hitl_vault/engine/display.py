@@ -29,16 +29,32 @@ class Display(Showing):
         super().__init__(parts)
         self._followed = 0
 
+    async def check_ledger(self) -> None:
+        """Make sure that the ledger is the one the notes were written from, before anything is
+        added to it.
+
+        Raises:
+            LedgerLost: The notes show what the ledger does not know: it is an older copy.
+        """
+        known = await self._vault.known_head()  # before the head, which others move on
+        self._followed = (await self._ledger.head()).seq
+        if known is None:
+            return
+        if known.seq > self._followed:
+            raise LedgerLost.older(known.seq, self._followed)
+        async with aclosing(self._ledger.changes(known.seq - 1, follow=False)) as changes:
+            async for recorded in changes:
+                if recorded.hash != known.hash:  # an older copy that has grown since
+                    raise LedgerLost.older(known.seq, self._followed)
+                return
+
     async def start(self) -> None:
         """Read what is shown, and which requests wait.
 
         Raises:
             LedgerLost: The notes show what the ledger does not know: it is an older copy.
         """
-        known_seq = await self._vault.known_seq()  # before the head, which others move on
-        self._followed = (await self._ledger.head()).seq
-        if known_seq > self._followed:
-            raise LedgerLost.older(known_seq, self._followed)
+        await self.check_ledger()
         self._shown = await self._vault.shown()
         pending = await self._ledger.find(Filter(statuses=frozenset({Status.PENDING})))
         self.waiting = {request.id for request in pending}

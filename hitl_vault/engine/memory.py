@@ -70,8 +70,8 @@ class Memory:
     async def _save(self, *, seq: int | None = None) -> None:
         unsaved, self._unsaved = self._unsaved, {}
         try:
-            known_seq = (await self._ledger.head()).seq  # nothing shown states more than that
-            await self._vault.note_shown(list(unsaved.values()), seq=seq, known_seq=known_seq)
+            known = await self._ledger.head()  # nothing shown states more than that
+            await self._vault.note_shown(list(unsaved.values()), seq=seq, known=known)
         except BaseException:  # a cancellation too: what is not saved is saved next time
             self._unsaved = unsaved | self._unsaved
             raise

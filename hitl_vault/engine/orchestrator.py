@@ -120,6 +120,7 @@ class Orchestrator(Answering, Granting):
             OutboxRunner(parts, parts.telling) if parts.watching and parts.telling else None
         )
         try:
+            await self._display.check_ledger()  # before anything is added to it
             await self._record()
             await self._policy_record.update()
             await self._display.start()

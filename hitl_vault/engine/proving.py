@@ -229,7 +229,28 @@ async def by_factor(parts: Parts, vote: c.Vote, typed: str) -> c.Vote:
     if spent.kept not in {Kept.ACCEPTED, Kept.DUPLICATE}:
         await refuse(parts, vote, spent.message, FACTOR)
     level = max(vote.assurance, Assurance.AUTHENTICATED, key=lambda level: level.rank)
-    return replace(vote, assurance=level, channel=FACTOR)
+    proven = replace(vote, assurance=level, channel=FACTOR)
+    if spent.kept is Kept.DUPLICATE and await _was_counted(parts, proven):
+        problem = "this code was used for an answer before; wait for the next one"
+        await refuse(parts, vote, problem, FACTOR)
+    return proven
+
+
+async def _was_counted(parts: Parts, vote: c.Vote) -> bool:
+    """True if the answer of a spent code was counted, and is not the one in force any more: only a
+    process that died between the two may give it again.
+    """
+    request = await parts.ledger.get(vote.id)
+    if request is None or voting.is_repeat(request, vote) or voting.agrees(request, vote):
+        return False
+    name = voting.person(vote.reviewer)
+    return any(
+        known.event.kind is Kind.VOTED
+        and known.event.data.get("channel") == FACTOR
+        and known.event.data.get("payload_sha256") == vote.payload_sha256
+        and voting.person(known.event.actor) == name
+        for known in await parts.ledger.history(vote.id)
+    )
 
 
 async def _wrong_factors(parts: Parts, vote: c.Vote) -> int:

@@ -223,11 +223,13 @@ class Showing(Memory):
         except DocumentError:
             return False
 
-    async def _patched(self, request: Request, loaded: Loaded) -> bytes:
+    async def _patched(self, request: Request, loaded: Loaded, spent_code: str = "") -> bytes:
         history = await self._history(request)
         try:
             voters = self._voters(request)
-            return updated(loaded.data, request, history, self._renderer, voters)
+            return updated(
+                loaded.data, request, history, self._renderer, voters, spent_code=spent_code
+            )
         except DocumentError as error:
             fresh = self.fresh(request, history)
             if looks_torn(loaded.data, fresh) and not holds_words(loaded.data, fresh):
@@ -247,14 +249,22 @@ class Showing(Memory):
         return True
 
     async def tell(
-        self, request: Request, path: str, present: Loaded, sentence: str, *, afresh: bool = False
+        self,
+        request: Request,
+        path: str,
+        present: Loaded,
+        sentence: str,
+        *,
+        afresh: bool = False,
+        spent_code: str = "",
     ) -> None:
         """Put one sentence into a note a person wrote into; at most one write for each of theirs.
 
         With `afresh`, the note is also brought up to date: to what was decided, or to an empty
-        ballot for the next person.
+        ballot for the next person. `spent_code` is the code that was just counted; another one that
+        stands there is left to who typed it.
         """
-        base = await self._patched(request, present) if afresh else present.data
+        base = await self._patched(request, present, spent_code) if afresh else present.data
         new = with_feedback(base, sentence)
         signature: Signature | None = present.signature
         if new != present.data:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from hitl_vault.core.chain import Head
 from hitl_vault.core.model import is_valid_id
 from hitl_vault.document.ballot import Folder
 from hitl_vault.errors import StorageError
@@ -32,7 +33,8 @@ class MemoryVault:
         self.engine_writes: list[str] = []
         self.broken = ""
         self.index: dict[str, Shown] = {}
-        self.seq = self.known = 0
+        self.seq = 0
+        self.known: Head | None = None
         self._stamp = 0
 
     # the person's side
@@ -157,7 +159,7 @@ class MemoryVault:
         return {id: self.index[id] for id in wanted if id in self.index}
 
     async def note_shown(
-        self, shown: Sequence[Shown], *, seq: int | None = None, known_seq: int = 0
+        self, shown: Sequence[Shown], *, seq: int | None = None, known: Head | None = None
     ) -> None:
         """Remember what is shown."""
         for item in shown:
@@ -165,14 +167,15 @@ class MemoryVault:
             if before is None or before.rev <= item.rev:
                 self.index[item.id] = item
         self.seq = max(self.seq, seq or 0)
-        self.known = max(self.known, known_seq)
+        if known is not None and (self.known is None or self.known.seq <= known.seq):
+            self.known = known
 
     async def shown_seq(self) -> int:
         """Return the remembered sequence number."""
         return self.seq
 
-    async def known_seq(self) -> int:
-        """Return the newest sequence number that anything shown may state."""
+    async def known_head(self) -> Head | None:
+        """Return the newest head that anything shown may state."""
         return self.known
 
     async def aclose(self) -> None:

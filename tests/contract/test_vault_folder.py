@@ -8,6 +8,7 @@ import pytest
 
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
+from hitl_vault.core.chain import Head
 from hitl_vault.document.ballot import Folder
 from hitl_vault.ports import Shown
 from hitl_vault.testing.clock import START
@@ -157,10 +158,10 @@ async def test_what_is_shown_is_remembered(vault):
 async def test_what_is_remembered_never_gets_older(vault):
     """A process that has heard less must not make the others forget what is shown."""
     new = Shown(id="r-1", path="Pending_Approval/a.md", rev=4, signature=None, pristine=True)
-    await vault.note_shown([new], known_seq=9)
-    await vault.note_shown([dataclasses.replace(new, rev=2)], known_seq=3)
+    await vault.note_shown([new], known=Head(seq=9, hash="h9"))
+    await vault.note_shown([dataclasses.replace(new, rev=2)], known=Head(seq=3, hash="h3"))
     assert (await vault.shown(["r-1"]))["r-1"].rev == 4
-    assert await vault.known_seq() == 9
+    assert await vault.known_head() == Head(seq=9, hash="h9")
 
 
 async def test_notes_where_no_answer_is_read_are_found_for_those_asked_about(vault):

@@ -340,10 +340,11 @@ async def test_a_grant_is_never_signed(plain):
 
 
 async def test_a_key_on_two_names_is_not_two_people(target, hitl):
-    """One key, allowed for alice and for bob: each signs as themselves, and the name is signed."""
-    target.allow(f"alice,bob {public(target.ssh['alice'])}")
+    """One key, allowed for alice and for bob, would let its holder be both: it counts for neither."""
     asked = await hitl.request_approval("launch", "", {}, requested_by="bot")
     await target.approves(hitl, asked, await target.signed(hitl, asked))
-    proof = await target.signed(hitl, asked)
-    attack = hitl.vote(asked.id, APPROVE, reviewer="bob", proof=proof)
-    await fails(target, hitl, asked, attack, "signed as alice, and this answer is bob's")
+    target.allow(f"alice,bob {public(target.ssh['alice'])}")
+    other = await hitl.request_approval("launch", "", {"n": 2}, requested_by="bot")
+    proof = await target.signed(hitl, other)
+    attack = hitl.vote(other.id, APPROVE, reviewer="alice", proof=proof)
+    await fails(target, hitl, other, attack, "more than one person")

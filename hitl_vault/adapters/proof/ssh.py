@@ -12,6 +12,7 @@ from pathlib import Path
 from hitl_vault.adapters.ssh import keygen
 from hitl_vault.adapters.ssh.allowed_signers import Signer, fingerprint, load_signers
 from hitl_vault.core.statement import NAMESPACE, PAYLOAD_TYPE, Envelope, envelope_text, pae
+from hitl_vault.core.voting import person
 from hitl_vault.errors import TrustError
 
 SSH_KEY = "ssh:"
@@ -41,7 +42,29 @@ class SshProver:
         return f"{SSH_KEY}{name}"
 
     def _lines(self, key: bytes, reviewer: str, name: str) -> list[Signer]:
-        known = [signer for signer in load_signers(self._path) if signer.key == key]
+        listed = load_signers(self._path)
+        for broken in (signer for signer in listed if signer.is_broken):
+            # what stands there cannot be put on record, so nothing of the file counts
+            raise TrustError(
+                f"line {broken.line} of {self._path.name} cannot be read ({broken.problem}); no "
+                "signature counts until it is mended"
+            )
+        known = [signer for signer in listed if signer.key == key]
+        if (
+            len(
+                {
+                    person(each)
+                    for signer in known
+                    if not signer.problem
+                    for each in signer.principals
+                }
+            )
+            > 1
+        ):
+            raise TrustError(
+                f"the key {name} stands for more than one person in {self._path.name}; a key is "
+                "one person's"
+            )
         mine = [signer for signer in known if signer.is_of(reviewer)]
         good = [signer for signer in mine if not signer.problem]
         if good:

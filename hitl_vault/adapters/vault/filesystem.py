@@ -21,6 +21,7 @@ from hitl_vault.adapters.vault import files
 from hitl_vault.adapters.vault.index import DocumentIndex
 from hitl_vault.adapters.vault.worker import Worker
 from hitl_vault.adapters.watch.names import is_ignored, is_note
+from hitl_vault.core.chain import Head
 from hitl_vault.core.model import is_valid_id
 from hitl_vault.document.ballot import Folder
 from hitl_vault.document.reading import MAX_BYTES
@@ -265,17 +266,17 @@ class FilesystemVault:
         return await self._in_thread(lambda: self._index.load(ids))
 
     async def note_shown(
-        self, shown: Sequence[Shown], *, seq: int | None = None, known_seq: int = 0
+        self, shown: Sequence[Shown], *, seq: int | None = None, known: Head | None = None
     ) -> None:
         """Remember what is shown, and the ledger `seq` up to which everything is."""
-        await self._in_thread(lambda: self._index.save(shown, seq, known_seq))
+        await self._in_thread(lambda: self._index.save(shown, seq, known))
 
     async def shown_seq(self) -> int:
         """Return the ledger `seq` up to which everything is known to be shown."""
         return await self._in_thread(self._index.seq)
 
-    async def known_seq(self) -> int:
-        """Return the newest ledger `seq` that anything shown may state."""
+    async def known_head(self) -> Head | None:
+        """Return the newest head of the ledger that anything shown may state."""
         return await self._in_thread(self._index.known)
 
     async def aclose(self) -> None:

@@ -16,12 +16,13 @@ from typing import TypeVar
 
 from hitl_vault.adapters.ledger.faults import said
 from hitl_vault.adapters.sqlite_file import is_damaged, roll_back, use_wal, version_of
+from hitl_vault.core.chain import Head
 from hitl_vault.errors import StorageError
 from hitl_vault.ports import Shown, Signature
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 DROP TABLE IF EXISTS shown;
 DROP TABLE IF EXISTS upto;
@@ -31,7 +32,7 @@ CREATE TABLE shown (
     device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE upto (seq INTEGER NOT NULL);
-CREATE TABLE known (seq INTEGER NOT NULL)
+CREATE TABLE known (seq INTEGER NOT NULL, hash TEXT NOT NULL)
 """
 
 
@@ -107,13 +108,13 @@ class DocumentIndex:
             ]
         return {row[0]: _shown(row) for row in found}
 
-    def save(self, shown: Sequence[Shown], seq: int | None, known: int = 0) -> None:
+    def save(self, shown: Sequence[Shown], seq: int | None, known: Head | None = None) -> None:
         """Remember these, the ledger sequence number everything is shown up to, and the newest one
         that anything shown may state.
         """
         self._undamaged(lambda: self._save(shown, seq, known))
 
-    def _save(self, shown: Sequence[Shown], seq: int | None, known: int) -> None:
+    def _save(self, shown: Sequence[Shown], seq: int | None, known: Head | None) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             self._connection.executemany(
@@ -125,32 +126,38 @@ class DocumentIndex:
                 "WHERE excluded.rev >= shown.rev",
                 [_row(item) for item in shown],
             )
-            for table, value in (("upto", seq), ("known", known)):
-                if value:
-                    self._raise(table, value)
+            if seq:
+                self._raise("upto", (seq,))
+            if known is not None and known.seq:
+                self._raise("known", (known.seq, known.hash))
             self._connection.execute("COMMIT")
         except BaseException:
             roll_back(self._connection)
             raise
 
-    def _raise(self, table: str, seq: int) -> None:
-        self._connection.execute(f"DELETE FROM {table} WHERE seq < ?", (seq,))  # noqa: S608
+    def _raise(self, table: str, row: tuple[int | str, ...]) -> None:
+        marks = ",".join("?" * len(row))
+        self._connection.execute(f"DELETE FROM {table} WHERE seq < ?", row[:1])  # noqa: S608
         self._connection.execute(
-            f"INSERT INTO {table} SELECT ? WHERE NOT EXISTS (SELECT 1 FROM {table})",  # noqa: S608
-            (seq,),
+            f"INSERT INTO {table} SELECT {marks} WHERE NOT EXISTS (SELECT 1 FROM {table})",  # noqa: S608
+            row,
         )
 
     def seq(self) -> int:
         """Return the sequence number everything is shown up to, 0 if none."""
-        return self._undamaged(lambda: self._seq("upto"))
+        return self._undamaged(self._seq)
 
-    def known(self) -> int:
-        """Return the newest sequence number that anything shown may state, 0 if none."""
-        return self._undamaged(lambda: self._seq("known"))
-
-    def _seq(self, table: str) -> int:
-        (seq,) = self._connection.execute(f"SELECT COALESCE(MAX(seq), 0) FROM {table}").fetchone()  # noqa: S608
+    def _seq(self) -> int:
+        (seq,) = self._connection.execute("SELECT COALESCE(MAX(seq), 0) FROM upto").fetchone()
         return int(seq)
+
+    def known(self) -> Head | None:
+        """Return the newest head of the ledger that anything shown may state, None if none."""
+        return self._undamaged(self._known)
+
+    def _known(self) -> Head | None:
+        found = self._connection.execute("SELECT seq, hash FROM known").fetchone()
+        return None if found is None else Head(seq=found[0], hash=found[1])
 
     def close(self) -> None:
         """Close the file."""

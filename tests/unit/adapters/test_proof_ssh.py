@@ -151,11 +151,27 @@ def test_without_a_file_no_key_counts(workspace, key):
 
 def test_a_name_is_one_however_it_is_spelt(workspace, key):
     file = workspace / "signers"
-    file.write_text(f'"Alice  Smith,bob" {public(key)}\n')
+    file.write_text(f'"Alice  Smith" {public(key)}\n')
     proof = sign_with_ssh(BODY, key)
     assert judge(file, proof, "alice smith")
-    assert judge(file, proof, "BOB")
+    assert judge(file, proof, "ALICE SMITH")
     assert "is not alice's" in says(file, proof, "alice")
+
+
+def test_a_key_of_two_people_is_nobodys(workspace, key):
+    """On one line or on two: it would make one holder two of those a rule asks for."""
+    file = workspace / "signers"
+    proof = sign_with_ssh(BODY, key)
+    for text in (f"alice,bob {public(key)}\n", f"alice {public(key)}\nbob {public(key)}\n"):
+        file.write_text(text)
+        assert "more than one person" in says(file, proof, "alice")
+
+
+def test_a_line_that_cannot_be_read_holds_all_signatures_back(workspace, key):
+    """It cannot be put on record either, so nobody would know who may sign."""
+    file = workspace / "signers"
+    file.write_text(f"alice {public(key)}\nnonsense\n")
+    assert "until it is mended" in says(file, sign_with_ssh(BODY, key), "alice")
 
 
 @pytest.mark.parametrize(

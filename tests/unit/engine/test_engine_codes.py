@@ -376,3 +376,18 @@ async def test_without_a_code_the_note_says_how_to_answer(office, hitl, asked):
     await hitl.look(office.edit(asked, box("approve"), reviewer("alice")))
     assert "with the code you were sent" in sentence(office.note(asked))
     assert (await hitl.get(asked.id)).status is Status.PENDING
+
+
+async def test_a_code_that_was_not_counted_stays_for_who_typed_it(office, hitl):
+    """Bob typed his before he ticked, in a note where alice was counted by hers."""
+    asked = await hitl.request_approval("launch", "", {})
+    sent = await codes_of(office, hitl, asked)
+    await hitl.look(
+        office.edit(asked, own_box("approve", "alice"), reviewer("alice"), code(sent["alice"]))
+    )
+    await hitl.look(office.edit(asked, code(sent["bob"])))
+    assert f"\ncode: {sent['bob']}\n" in office.note(asked)
+    now = await hitl.get(asked.id)
+    assert (now.refused, [known.tries for known in now.codes]) == (0, [0, 0])
+    await hitl.look(office.edit(asked, own_box("approve", "bob"), reviewer("bob")))
+    assert (await hitl.get(asked.id)).status is Status.APPROVED

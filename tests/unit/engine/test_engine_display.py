@@ -7,6 +7,7 @@ import pytest
 from engine_kit import Office, Process, box
 
 from hitl_vault.core import commands as c
+from hitl_vault.core.chain import Head
 from hitl_vault.core.model import Answer, Request, Status
 from hitl_vault.errors import LedgerLost, StorageError
 from hitl_vault.ports import Loaded
@@ -437,8 +438,19 @@ async def test_an_older_copy_of_the_ledger_is_refused_not_carried_on(
 ):
     """What the notes say was done since would be asked for, and done, a second time."""
     hitl.die()
-    office.vault.known = 100
+    before = await office.ledger.head()
+    office.vault.known = Head(seq=100, hash="later")
     with pytest.raises(LedgerLost, match="older copy"):
         await office.open()
-    office.vault.known = 0
-    await office.open()
+    assert await office.ledger.head() == before  # nothing was added to the copy
+
+
+async def test_an_older_copy_that_has_grown_since_is_refused_too(
+    office: Office, hitl: Process, asked: Request
+):
+    """It has as many events as the notes show, and other ones."""
+    hitl.die()
+    head = await office.ledger.head()
+    office.vault.known = Head(seq=head.seq, hash="of another chain")
+    with pytest.raises(LedgerLost, match="older copy"):
+        await office.open()

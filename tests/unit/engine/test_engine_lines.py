@@ -374,3 +374,34 @@ async def test_a_role_without_holders_falls_back_to_one_ballot():
     _, asked = await asked_in(office)
     assert "- [ ] Approve ^approve\n" in office.note(asked)
     assert box("approve")[0] in office.note(asked)
+
+
+async def test_a_tick_that_repeated_an_answer_never_takes_back_a_later_one():
+    """Alice approved elsewhere and ticked too; she then said no elsewhere; the tick still stands."""
+    office = Office(two("veto: false"), roles=TEAM)
+    hitl, asked = await asked_in(office)
+    await hitl.approve(asked.id, reviewer="alice")
+    await hitl.look(office.edit(asked, line("alice")))
+    await hitl.reject(asked.id, reviewer="alice", reason="changed my mind")
+    await hitl.rounds(10)
+    await hitl.look(office.edit(asked, line("bob")))
+    assert await votes(hitl, asked) == [("alice", "reject", "api"), ("bob", "approve", "note")]
+    assert await hitl.check_status(asked.id) is Status.PENDING
+    assert "alice: what counts is your later answer" in sentence(office.note(asked))
+    await office.verify()
+
+
+async def test_a_changed_mind_in_the_note_counts_every_time():
+    """Approve, reject, approve again, all by ticks: the last one counts."""
+    office = Office(two("veto: false"), roles=TEAM)
+    hitl, asked = await asked_in(office)
+    on, off = ("[ ]", "[x]"), ("[x]", "[ ]")
+    await hitl.look(office.edit(asked, line("alice")))
+    await hitl.look(
+        office.edit(asked, line("alice", "approve", *off), line("alice", "reject", *on))
+    )
+    await hitl.look(
+        office.edit(asked, line("alice", "reject", *off), line("alice", "approve", *on))
+    )
+    assert await votes(hitl, asked) == [("alice", "approve", "note")]
+    await office.verify()
