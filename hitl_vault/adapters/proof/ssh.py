@@ -50,17 +50,8 @@ class SshProver:
                 "signature counts until it is mended"
             )
         known = [signer for signer in listed if signer.key == key]
-        if (
-            len(
-                {
-                    person(each)
-                    for signer in known
-                    if not signer.problem
-                    for each in signer.principals
-                }
-            )
-            > 1
-        ):
+        counting = [signer for signer in known if not signer.problem]
+        if len({person(each) for signer in counting for each in signer.principals}) > 1:
             raise TrustError(
                 f"the key {name} stands for more than one person in {self._path.name}; a key is "
                 "one person's"
