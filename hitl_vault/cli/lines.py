@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hitl_vault.cli import records
 from hitl_vault.cli.opening import desk, reading
 from hitl_vault.cli.printing import remark, safe, stamp
-from hitl_vault.cli.telling import what, who
+from hitl_vault.cli.telling import subject, what, who
 
 if TYPE_CHECKING:
     from hitl_vault.core.events import Recorded
@@ -25,7 +25,7 @@ async def watch_lines(vault: str | None, *, as_json: bool) -> None:
         if as_json:
             return records.as_json(records.event_record(recorded), indent=None)
         event = recorded.event
-        return f"{stamp(event.at)}  {event.request_id}  {who(event)}  {what(event)}"
+        return f"{stamp(event.at)}  {subject(event)}  {who(event)}  {what(event)}"
 
     with reading(vault, warn=False) as opened:
         seen = opened.ledger.head().seq

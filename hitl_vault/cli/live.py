@@ -17,7 +17,7 @@ from rich.text import Text
 from hitl_vault.cli.lines import ending_by_signal
 from hitl_vault.cli.opening import desk, log_to
 from hitl_vault.cli.printing import Cell, Column, console, rich_table, risk_cell, safe, stamp
-from hitl_vault.cli.telling import headline, time_left, what, who
+from hitl_vault.cli.telling import headline, subject, time_left, what, who
 
 if TYPE_CHECKING:
     from hitl_vault.core.events import Recorded
@@ -118,7 +118,7 @@ class LiveDesk:
             event = recorded.event
             grid.add_row(
                 Text(stamp(event.at)[11:19], style="dim"),
-                Text(event.request_id, style="dim"),
+                Text(subject(event), style="dim"),
                 Text(who(event)),
                 Text(what(event)),
             )

@@ -220,7 +220,7 @@ def asked_fields(request: Request, now: datetime) -> list[tuple[str, Cell]]:
 def print_history(history: list[Recorded], *, with_id: bool = False) -> None:
     """Print events, one a row."""
     from hitl_vault.cli.printing import Cell, Column, print_table, stamp
-    from hitl_vault.cli.telling import what, who
+    from hitl_vault.cli.telling import subject, what, who
 
     columns = [Column(name="seq", right=True), Column(name="time (UTC)", spare=True)]
     columns += [Column(name="request")] if with_id else []
@@ -230,7 +230,7 @@ def print_history(history: list[Recorded], *, with_id: bool = False) -> None:
     for recorded in history:
         event = recorded.event
         row = [Cell(str(recorded.seq), "dim"), Cell(stamp(event.at).removesuffix(" UTC"))]
-        row += [Cell(event.request_id)] if with_id else []
+        row += [Cell(subject(event))] if with_id else []
         row += [Cell(who(event)), Cell(what(event)), Cell(recorded.hash[:8], "dim")]
         rows.append(row)
     print_table(columns, rows)

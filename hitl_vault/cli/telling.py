@@ -10,6 +10,7 @@ from hitl_vault.cli.printing import safe
 from hitl_vault.core.durations import show_duration
 from hitl_vault.core.events import Event, Kind
 from hitl_vault.core.model import Assurance, Request, Requirement, Stage, Status, Vote
+from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.core.statement import key_id_of
 from hitl_vault.core.voting import tally
 
@@ -93,6 +94,11 @@ def decision_line(request: Request, status: Status | None = None) -> str:
 def _voter(vote: Vote) -> str:
     for_whom = f" for {safe(vote.on_behalf_of)}" if vote.on_behalf_of else ""
     return f"{safe(vote.reviewer)}{for_whom}"
+
+
+def subject(event: Event) -> str:
+    """Return what an event is about: a request's id, or the vault as a whole."""
+    return "(the vault)" if event.request_id == REGISTER_ID else event.request_id
 
 
 def who(event: Event) -> str:

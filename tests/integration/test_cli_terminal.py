@@ -197,6 +197,7 @@ def test_watch_in_a_pipe_prints_one_line_an_event_and_reads_notes(cli):
     """Each event is a line as it happens; an answer in a note is read; SIGTERM ends with 0."""
     watching = cli.start("watch")
     assert "watching" in watching.stderr.readline()
+    assert "(the vault)  the policy file  a policy comes into force" in watching.stdout.readline()
     id = cli.ask("a", x=1)
     assert f"{id}  agent  asks for a" in watching.stdout.readline()
     note = cli.vault / "Pending_Approval" / f"approval_{id}.md"
@@ -214,6 +215,7 @@ def test_watch_as_json_lines(cli):
 
     watching = cli.start("watch", "--json")
     watching.stderr.readline()
+    assert json.loads(watching.stdout.readline())["kind"] == "policy_changed"
     id = cli.ask("a", x=1)
     event = json.loads(watching.stdout.readline())
     assert (event["id"], event["kind"]) == (id, "requested")
