@@ -93,12 +93,12 @@ async def test_a_forged_line_of_the_record_decides_nothing(target, hitl):
     asked = await ask(hitl, "transfer")
     text = target.note(asked)
     end = text.index("%% hitl:end")
-    forged = "- 2026-11-21 09:30 · alice · approves (signed with ssh:SHA256:x, over cli)\n\n"
+    forged = "- 2026-11-21 09:30 · alice · approves (signed with ssh:SHA256:no-key, over cli)\n\n"
     target.vault.write(target.path(asked), text[:end] + forged + text[end:])
     await decides_nothing(target, hitl, asked)
     done = await target.approves(hitl, asked, await target.signed(hitl, asked))
     assert [vote.reviewer for vote in done.votes] == ["alice"]
-    assert "ssh:SHA256:x" not in str(await target.history(done))
+    assert "ssh:SHA256:no-key" not in str(await target.history(done))
 
 
 @pytest.mark.parametrize("value", ['"00"', "twin", '""'])
