@@ -275,7 +275,7 @@ def answer_all(
     """Do it to each request in turn; what fails does not stop the others."""
     import asyncio
 
-    from hitl_vault.cli import records
+    from hitl_vault import records
     from hitl_vault.cli.exits import report
     from hitl_vault.cli.opening import desk, found_ids
 
@@ -317,8 +317,8 @@ def answer_all(
 
 def _say(request: Request, grant: Grant | None) -> None:
     from hitl_vault.cli.printing import stamp
-    from hitl_vault.cli.records import standing
     from hitl_vault.cli.telling import decision_line
+    from hitl_vault.records import standing
 
     print(f"{request.id} {decision_line(request, standing(request))}", flush=True)
     if grant is not None:

@@ -88,7 +88,7 @@ def request(
 
 
 def _print_asked(asked: Request, note: str | None, *, as_json: bool) -> None:
-    from hitl_vault.cli import records
+    from hitl_vault import records
     from hitl_vault.cli.printing import is_terminal, remark, safe
     from hitl_vault.cli.telling import unwritten
 
@@ -138,7 +138,7 @@ def wait(
 async def _wait(hitl: Orchestrator, id: str, timeout: str | None, *, as_json: bool) -> None:
     import asyncio
 
-    from hitl_vault.cli import records
+    from hitl_vault import records
     from hitl_vault.cli.printing import remark
     from hitl_vault.cli.progress import waiting
     from hitl_vault.cli.telling import decision_line

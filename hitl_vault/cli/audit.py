@@ -39,7 +39,7 @@ def show(
     from hitl_vault.cli.opening import reading
     from hitl_vault.cli.printing import remark
     from hitl_vault.cli.reading import print_history
-    from hitl_vault.cli.records import as_json, event_record
+    from hitl_vault.records import as_json, event_record
 
     after = parse_since(since)
     with reading(vault) as opened:
@@ -137,7 +137,7 @@ def verify(
 
 
 def _as_json(record: dict[str, Any]) -> str:
-    from hitl_vault.cli.records import as_json
+    from hitl_vault.records import as_json
 
     return as_json(record)
 

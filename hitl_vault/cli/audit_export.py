@@ -12,13 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from hitl_vault.cli.records import as_json
 from hitl_vault.config import STATE_FOLDER
 from hitl_vault.core.chain import Head, decode_event, genesis
 from hitl_vault.core.evidence import Hider, Stored, bundle, bundle_text, grant_is_hidden
 from hitl_vault.core.redaction import Redaction
 from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.errors import InvalidRequest, RequestNotFound
+from hitl_vault.records import as_json
 
 if TYPE_CHECKING:
     from hitl_vault.cli.opening import Opened

@@ -165,7 +165,7 @@ def submit(
 
 def _print(found: BallotFile) -> None:
     from hitl_vault.cli.printing import Cell, print_fields, print_lines, safe
-    from hitl_vault.cli.records import as_json
+    from hitl_vault.records import as_json
 
     stated, action = found.statement, found.action
     fields = [

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from hitl_vault.adapters.watch.supervised import SupervisedWatcher
 from hitl_vault.cli.checks import Check, Mark
-from hitl_vault.cli.records import standing
 from hitl_vault.config import Settings
 from hitl_vault.core.model import Status
 from hitl_vault.core.registering import is_in_force
 from hitl_vault.engine.execution import resolving
 from hitl_vault.errors import HitlVaultError
+from hitl_vault.records import standing
 from hitl_vault.wiring import Orchestrator
 
 _TRIED_AFTER_S = 1.5  # the watcher's own test of events takes a second at most

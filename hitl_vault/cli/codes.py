@@ -29,7 +29,7 @@ def send(
     """Send a reviewer a code for a request, in place of earlier ones."""
     import asyncio
 
-    from hitl_vault.cli import records
+    from hitl_vault import records
     from hitl_vault.cli.opening import desk, full_ids
     from hitl_vault.cli.printing import safe
 

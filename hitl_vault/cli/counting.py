@@ -31,7 +31,7 @@ def stats(
 ) -> None:
     """Count requests: waiting, decided, how fast, by whom."""
     from hitl_vault.cli.opening import reading
-    from hitl_vault.cli.records import as_json
+    from hitl_vault.records import as_json
 
     if alerts:
         if since is not None:
@@ -58,8 +58,8 @@ def print_alerts(vault: VaultOption = None, json: JsonOption = False) -> None:
     from hitl_vault.cli.exits import ALERT
     from hitl_vault.cli.opening import reading
     from hitl_vault.cli.printing import Cell, print_lines
-    from hitl_vault.cli.records import as_json
     from hitl_vault.engine.alerts import Thresholds, firing
+    from hitl_vault.records import as_json
 
     now = datetime.now(UTC)
     with reading(vault) as opened:

@@ -34,7 +34,7 @@ def doctor(
     import asyncio
 
     from hitl_vault.cli.checks import Mark
-    from hitl_vault.cli.records import as_json
+    from hitl_vault.records import as_json
 
     if reindex:
         _reindex(vault)

@@ -49,7 +49,7 @@ def report(error: HitlVaultError, *, as_json: bool, about: str = "") -> int:
 
 def print_error(code: str, message: str, error: HitlVaultError | None = None) -> None:
     """Print the JSON object that stands for an error."""
-    from hitl_vault.cli.records import request_record
+    from hitl_vault.records import request_record
 
     found: dict[str, object] = {"error": {"code": code, "message": message}}
     request = getattr(error, "request", None) or getattr(error, "current", None)

@@ -124,8 +124,8 @@ def list_grants(
     """List the grants that can be used, the one that ends first on top."""
     from hitl_vault.cli.opening import reading
     from hitl_vault.cli.printing import Cell, Column, print_table, remark, safe, stamp
-    from hitl_vault.cli.records import as_json, grant_record
     from hitl_vault.core.registering import is_in_force
+    from hitl_vault.records import as_json, grant_record
 
     now = datetime.now(UTC)
     with reading(vault) as opened:
@@ -194,7 +194,7 @@ def show(id: GrantArgument, vault: VaultOption = None, json: JsonOption = False)
     """Show one grant, and what it was used for."""
     from hitl_vault.cli.opening import reading
     from hitl_vault.cli.printing import Cell, heading, print_lines, safe, status_cell
-    from hitl_vault.cli.records import standing
+    from hitl_vault.records import standing
 
     with reading(vault) as opened:
         one = opened.grant(id)
@@ -232,7 +232,7 @@ def revoke(
 
 
 def _print_one(one: Grant, *, as_json: bool) -> None:
-    from hitl_vault.cli import records
+    from hitl_vault import records
     from hitl_vault.cli.printing import print_fields
 
     if as_json:

@@ -62,7 +62,7 @@ def _texts(request: Request) -> dict[str, str]:
 
 
 def _json(value: Any) -> str:
-    from hitl_vault.cli.records import as_json
+    from hitl_vault.records import as_json
 
     return as_json(value, indent=None)
 

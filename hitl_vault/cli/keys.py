@@ -78,7 +78,7 @@ def totp(
 def list_keys(vault: VaultOption = None, json: JsonOption = False) -> None:
     """List whose keys count, and how long."""
     from hitl_vault.cli.printing import Cell, Column, print_table, safe
-    from hitl_vault.cli.records import as_json
+    from hitl_vault.records import as_json
 
     found = _listed(_state(vault))
     if json:

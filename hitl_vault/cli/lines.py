@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from hitl_vault.cli import records
+from hitl_vault import records
 from hitl_vault.cli.opening import desk, reading
 from hitl_vault.cli.printing import remark, safe, stamp
 from hitl_vault.cli.telling import subject, what, who

@@ -32,7 +32,7 @@ def list_parcels(
     json: JsonOption = False,
 ) -> None:
     """Show what is still to be told, and what could not be."""
-    from hitl_vault.cli.records import as_json
+    from hitl_vault.records import as_json
 
     none: list[Parcel] = []
     found = [parcel for parcel in _with(vault, _find, none) if parcel.dead or not dead]
@@ -80,7 +80,7 @@ def try_out(
 
     from hitl_vault.cli.opening import locate
     from hitl_vault.cli.printing import Cell, print_lines, safe
-    from hitl_vault.cli.records import as_json
+    from hitl_vault.records import as_json
 
     root, _ = locate(vault)
     tried = asyncio.run(_try_all(root, name, to))

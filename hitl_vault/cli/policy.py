@@ -68,8 +68,8 @@ def check(file: FileArgument = None, vault: VaultOption = None, json: JsonOption
     Where reviewers are on record, a name that is nobody's is an error.
     """
     from hitl_vault.cli.printing import Cell, print_lines, safe
-    from hitl_vault.cli.records import as_json
     from hitl_vault.core.policy import Severity, lint_policy
+    from hitl_vault.records import as_json
 
     path = _file(file, vault)
     problems = lint_policy(_read(path), name=path.name)
@@ -142,9 +142,9 @@ def explain(
     """Say what the policy makes of an action, and why."""
     import msgspec
 
-    from hitl_vault.cli.records import as_json
     from hitl_vault.core.canonical import check_details
     from hitl_vault.core.model import Action
+    from hitl_vault.records import as_json
 
     wanted = parse_details(details, detail, text)
     check_details(wanted)
@@ -226,8 +226,8 @@ def run_table(
 ) -> None:
     """Run the table tests that stand beside the policy."""
     from hitl_vault.cli.printing import Cell, print_lines, safe
-    from hitl_vault.cli.records import as_json
     from hitl_vault.core.policy import run_cases
+    from hitl_vault.records import as_json
 
     path = _file(file, vault)
     table = cases or path.with_name(_CASES)
@@ -265,9 +265,9 @@ def replay(
     """
     from hitl_vault.cli.opening import reading
     from hitl_vault.cli.printing import Cell, Column, print_lines, print_table, safe
-    from hitl_vault.cli.records import as_json
     from hitl_vault.cli.replaying import in_words, replayed
     from hitl_vault.ports import Filter
+    from hitl_vault.records import as_json
 
     rules, after = _parse(_file(file, vault)), parse_since(since)
     with reading(vault) as opened:

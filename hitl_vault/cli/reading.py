@@ -53,9 +53,9 @@ def list_requests(
 ) -> None:
     """List what waits for an answer, newest first."""
     from hitl_vault.cli.opening import reading
-    from hitl_vault.cli.records import as_json, request_record, standing
     from hitl_vault.core.model import Status
     from hitl_vault.ports import Filter
+    from hitl_vault.records import as_json, request_record, standing
 
     wanted = parse_statuses(status) or (None if everything else frozenset({Status.PENDING}))
     # what is overdue is expired, whether or not anybody has recorded that yet
@@ -102,8 +102,8 @@ def _print_list(opened: Opened, found: list[Request], *, only_waiting: bool) -> 
 
 def _row(opened: Opened, request: Request, now: datetime) -> list[Cell]:
     from hitl_vault.cli.printing import Cell, risk_cell, safe, status_cell
-    from hitl_vault.cli.records import standing
     from hitl_vault.cli.telling import headline, time_left
+    from hitl_vault.records import standing
 
     left = time_left(request, now)
     urgent = request.status == "pending" and (request.expires_at - now).total_seconds() < _URGENT_S
@@ -137,8 +137,8 @@ def show(id: IdArgument, vault: VaultOption = None, json: JsonOption = False) ->
     from datetime import UTC, datetime
 
     from hitl_vault.cli.opening import reading
-    from hitl_vault.cli.records import as_json, event_record, request_record
     from hitl_vault.cli.tallying import load_people, tally_fields, tally_record
+    from hitl_vault.records import as_json, event_record, request_record
 
     with reading(vault) as opened:
         request = opened.one(id)
@@ -162,8 +162,8 @@ def _print_request(
     from datetime import UTC, datetime
 
     from hitl_vault.cli.printing import Cell, heading, print_fields, print_lines, safe, status_cell
-    from hitl_vault.cli.records import as_json, standing
     from hitl_vault.cli.telling import decision_line, headline, vote_line
+    from hitl_vault.records import as_json, standing
 
     now = datetime.now(UTC)
     status = standing(request, now)

@@ -207,7 +207,7 @@ def key(
 def list_reviewers(vault: VaultOption = None, json: JsonOption = False) -> None:
     """List who is on record: roles, keys, times away and stand-ins."""
     from hitl_vault.cli.printing import Cell, Column, print_table, remark, safe
-    from hitl_vault.cli.records import as_json
+    from hitl_vault.records import as_json
 
     people, now = _people(vault), datetime.now(UTC)
     if people.keys_problem:

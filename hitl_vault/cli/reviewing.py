@@ -198,8 +198,8 @@ class _Review:
 
     async def _edit(self, request: Request) -> bool:
         from hitl_vault.cli.printing import safe
-        from hitl_vault.cli.records import as_json
         from hitl_vault.core.canonical import changes_between, parse_json_object
+        from hitl_vault.records import as_json
 
         text = in_editor(as_json(request.details) + "\n")
         details = parse_json_object(text)
@@ -225,9 +225,9 @@ class _Review:
 def _show(request: Request, place: str, root: Path) -> None:
     from hitl_vault.cli.printing import Cell, console, heading, print_fields, print_lines, safe
     from hitl_vault.cli.reading import asked_fields
-    from hitl_vault.cli.records import as_json
     from hitl_vault.cli.tallying import load_people, tally_fields
     from hitl_vault.cli.telling import headline, vote_line
+    from hitl_vault.records import as_json
 
     print()
     console().rule(f"{place} · {request.id}", style="dim")

@@ -49,12 +49,7 @@ class Display(Showing):
                 return
 
     async def start(self) -> None:
-        """Read what is shown, and which requests wait.
-
-        Raises:
-            LedgerLost: The notes show what the ledger does not know: it is an older copy.
-        """
-        await self.check_ledger()
+        """Read what is shown, and which requests wait. Call `check_ledger` before."""
         self._shown = await self._vault.shown()
         pending = await self._ledger.find(Filter(statuses=frozenset({Status.PENDING})))
         self.waiting = {request.id for request in pending}

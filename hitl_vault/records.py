@@ -1,4 +1,4 @@
-"""Owns how requests and events are written as JSON on the command line. Never shortens anything."""
+"""Owns how requests, events and grants are written as JSON, for every way out. Shortens nothing."""
 
 from __future__ import annotations
 
