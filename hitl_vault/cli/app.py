@@ -27,7 +27,9 @@ from hitl_vault.cli import (
     reviewer,
     reviewing,
     running,
+    serving,
     starting,
+    token,
     watching,
 )
 from hitl_vault.errors import HitlVaultError
@@ -82,6 +84,8 @@ app.add_typer(codes.code, name="code")
 app.add_typer(keys.key, name="key")
 app.add_typer(audit.audit, name="audit")
 app.add_typer(outbox.outbox, name="outbox")
+app.command()(serving.serve)
+app.add_typer(token.token, name="token")
 app.command()(counting.stats)
 app.command("alerts")(counting.print_alerts)
 app.command()(doctor.doctor)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hitl_vault.cli.options import JsonOption, VaultOption
+from hitl_vault.cli.options import JsonOption, VaultOption, end_after
 from hitl_vault.errors import InvalidRequest
 
 key = typer.Typer(help="The keys by which reviewers prove their answers.", no_args_is_help=True)
@@ -38,7 +38,8 @@ def add(
 
     now = datetime.now(UTC)
     keys = HmacKeys(_state(vault) / "keys" / "hmac.toml")
-    made = keys.add(name, id or f"{_plain(name)}-{now:%Y%m%d}", now, until=_end(lasting), env=env)
+    until = None if lasting is None else end_after(lasting, now)
+    made = keys.add(name, id or f"{_plain(name)}-{now:%Y%m%d}", now, until=until, env=env)
     if env:
         print(f"hmac:{made.key_id}: its secret is read from {env}")
         return
@@ -143,19 +144,6 @@ def _state(vault: str | None) -> Path:
     from hitl_vault.config import STATE_FOLDER
 
     return locate(vault)[0] / STATE_FOLDER
-
-
-def _end(lasting: str | None) -> datetime | None:
-    from hitl_vault.core.durations import parse_duration
-
-    if lasting is None:
-        return None
-    try:
-        return (datetime.now(UTC) + timedelta(seconds=parse_duration(lasting))).replace(
-            microsecond=0
-        )
-    except (ValueError, OverflowError) as error:
-        raise InvalidRequest(f"for: {error}") from error
 
 
 def _plain(name: str) -> str:

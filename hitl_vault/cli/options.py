@@ -237,3 +237,14 @@ def parse_value(text: str, name: str, for_a_text: str) -> Any:
             f"0.5, true, null); {for_a_text}"
         )
     return text
+
+
+def end_after(lasting: str, now: datetime) -> datetime:
+    """Return the time at which something made now ends, for `--for TIME`."""
+    from hitl_vault.core.durations import parse_duration
+
+    try:
+        end = now + timedelta(seconds=parse_duration(lasting))
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(f"for: {error}") from error
+    return end.replace(microsecond=0)

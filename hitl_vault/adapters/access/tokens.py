@@ -1,0 +1,174 @@
+"""Owns the tokens on record, `.hitl/keys/tokens.toml`. Never stores a secret: digests only.
+
+Its form, one table a token:
+
+    ["3f9a1c7be2"]
+    caller = "agent"
+    name = "invoice-agent"
+    scopes = ["ask"]
+    sha256 = "…"
+    from = 2026-11-21T09:00:00Z
+    until = 2027-02-21T09:00:00Z
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hitl_vault.adapters.proof.secret_files import load_toml, lock_of, save_secret, toml_text
+from hitl_vault.core.access import (
+    DEFAULT,
+    Caller,
+    Scope,
+    Token,
+    digest_of,
+    split_token,
+    token_text,
+    wrong_scopes,
+)
+from hitl_vault.errors import ConfigError, InvalidRequest
+
+FILE = "tokens.toml"
+_KEYS = {"caller", "name", "scopes", "sha256", "from", "until"}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_ID_BYTES, _SECRET_BYTES = 5, 32
+_NOBODY = "0" * 64
+
+
+class AccessTokens:
+    """The tokens in a file; read again whenever the file is another one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, ...] | None = None
+        self._known: dict[str, Token] = {}
+
+    def load(self) -> dict[str, Token]:
+        """Return the tokens by their ids. Raises ConfigError, naming the file and the token."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            seen: tuple[int, ...] = ()
+        else:
+            seen = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if seen != self._seen:
+            self._known = {
+                token_id: _read(token_id, entry, f"{self._path}: [{token_id}]")
+                for token_id, entry in load_toml(self._path).items()
+            }
+            self._seen = seen
+        return self._known
+
+    def find(self, text: str, now: datetime) -> Token | None:
+        """Return the token in force that a caller sent, None for any other text."""
+        token_id, secret = split_token(text) or ("", "")
+        known = self.load().get(token_id)
+        if known is None:  # as much work as for a known one
+            Token.fits(_ABSENT, secret)
+            return None
+        return known if known.fits(secret) and known.is_in_force(now) else None
+
+    def create(
+        self,
+        caller: Caller,
+        name: str,
+        now: datetime,
+        *,
+        scopes: Iterable[Scope] = (),
+        until: datetime | None = None,
+    ) -> tuple[Token, str]:
+        """Make a token and store its digest; the text is returned this once.
+
+        Raises:
+            InvalidRequest: Its caller may never have one of the scopes.
+            ConfigError, StorageError: It cannot be stored.
+        """
+        wanted = frozenset(scopes) or DEFAULT[caller]
+        if wrong := wrong_scopes(caller, wanted):
+            raise InvalidRequest(f"scope: an {caller}'s token can never hold {', '.join(wrong)}")
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        made = Token(
+            token_id=secrets.token_hex(_ID_BYTES),
+            caller=caller,
+            name=name,
+            scopes=wanted,
+            sha256=digest_of(secret),
+            made_at=now.replace(microsecond=0),
+            ends_at=until,
+        )
+        with lock_of(self._path):
+            self._save({**self.load(), made.token_id: made})
+        return made, token_text(made.token_id, secret)
+
+    def revoke(self, token_id: str, now: datetime) -> Token:
+        """End a token now; it stays on the list. Raises InvalidRequest if there is none."""
+        with lock_of(self._path):
+            known = self.load()
+            if token_id not in known:
+                raise InvalidRequest(f"there is no token {token_id}; hitl token list shows them")
+            ended = known[token_id].ends_at
+            at = now if ended is None else min(ended, now)
+            revoked = replace(known[token_id], ends_at=at)
+            self._save({**known, token_id: revoked})
+        return revoked
+
+    def _save(self, tokens: Mapping[str, Token]) -> None:
+        save_secret(self._path, "\n".join(map(_written, tokens.values())).encode())
+
+
+def _written(token: Token) -> str:
+    lines = [
+        f"[{toml_text(token.token_id)}]",
+        f"caller = {toml_text(token.caller)}",
+        f"name = {toml_text(token.name)}",
+        f"scopes = [{', '.join(toml_text(scope) for scope in sorted(token.scopes))}]",
+        f"sha256 = {toml_text(token.sha256)}",
+        f"from = {token.made_at.isoformat()}",
+    ]
+    if token.ends_at is not None:
+        lines.append(f"until = {token.ends_at.isoformat()}")
+    return "\n".join(lines) + "\n"
+
+
+def _read(token_id: str, entry: Any, where: str) -> Token:
+    if not isinstance(entry, Mapping) or set(entry) - _KEYS:
+        raise ConfigError(f"{where}: a token has the keys {', '.join(sorted(_KEYS))}")
+    made_at, ends_at = entry.get("from"), entry.get("until")
+    digest, name, listed = entry.get("sha256"), entry.get("name"), entry.get("scopes")
+    times = [made_at] if ends_at is None else [made_at, ends_at]
+    if not all(isinstance(at, datetime) and at.tzinfo is not None for at in times):
+        raise ConfigError(f"{where}: from and until must be times with their zone")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise ConfigError(f"{where}: sha256 must be 64 hexadecimal digits")
+    if not isinstance(name, str) or not name or not isinstance(listed, list):
+        raise ConfigError(f"{where}: name must be a text and scopes a list")
+    try:
+        caller, scopes = Caller(str(entry.get("caller"))), frozenset(map(Scope, listed))
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    assert isinstance(made_at, datetime)
+    return Token(
+        token_id=token_id,
+        caller=caller,
+        name=name,
+        scopes=scopes,
+        sha256=digest,
+        made_at=made_at,
+        ends_at=ends_at,
+    )
+
+
+_ABSENT = Token(
+    token_id="",
+    caller=Caller.AGENT,
+    name="nobody",
+    scopes=frozenset(),
+    sha256=_NOBODY,
+    made_at=datetime.min.replace(tzinfo=UTC),
+)

@@ -1,0 +1,53 @@
+"""Owns the application: which routes and layers there are, in which order. Never acts itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from hitl_vault.server import requests
+from hitl_vault.server.problems import Problem, add_problems
+from hitl_vault.server.serving import Serving
+from hitl_vault.version import __version__
+
+_ABOUT = """The approval desk between AI agents and the people who answer for them: agents ask,
+people answer, agents go on once, with exactly what was approved."""
+
+
+def create_app(serving: Serving) -> FastAPI:
+    """Return the service around an orchestrator; it is opened and closed with the service."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        async with serving.hitl:
+            yield
+
+    app = FastAPI(
+        title="hitl_vault",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.serving = serving
+    add_problems(app)
+    app.include_router(requests.router, prefix="/api/v1")
+    _document_problems(app)
+    return app
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Put the schema of problems into the documentation; every route refers to it."""
+    made = app.openapi
+
+    def openapi() -> dict[str, object]:
+        schema = made()
+        known = schema.setdefault("components", {}).setdefault("schemas", {})
+        known.setdefault("Problem", Problem.model_json_schema())
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,90 @@
+"""Owns finding out who calls, and what they may. Never trusts a name in a body more than a token.
+
+A route takes `Asker`, `Looker`, `Voter` or `Operator`: an identity that may do just that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from hitl_vault.core.access import ANYONE, Identity, Scope, identity_of
+from hitl_vault.core.model import Request as Asked
+from hitl_vault.server.problems import Forbidden, Unauthenticated
+from hitl_vault.server.serving import Serving
+
+_SCHEME = "bearer "
+
+
+def serving(request: Request) -> Serving:
+    """Return what the service is made of."""
+    found: Serving = request.app.state.serving
+    return found
+
+
+def identity(request: Request) -> Identity:
+    """Return who calls: by the bearer token, else by the session of a signed-in person.
+
+    Raises:
+        Unauthenticated: Neither is there, and the service is not open; or the token does not count.
+    """
+    at = serving(request)
+    header = request.headers.get("authorization", "")
+    if header[: len(_SCHEME)].lower() == _SCHEME:
+        token = at.tokens.find(header[len(_SCHEME) :].strip(), datetime.now(UTC))
+        if token is None:
+            raise Unauthenticated("this token is unknown, has ended or was revoked")
+        return identity_of(token)
+    session: Identity | None = getattr(request.state, "identity", None)
+    if session is not None:
+        return session
+    if at.options.open:
+        return ANYONE
+    raise Unauthenticated(
+        "send a token: Authorization: Bearer hitl_…; make one with: hitl token create"
+    )
+
+
+def _with(scope: Scope) -> Callable[[Identity], Identity]:
+    def check(caller: Annotated[Identity, Depends(identity)]) -> Identity:
+        if not caller.may(scope):
+            raise Forbidden(
+                f"this token may not {scope}; it may: {' '.join(sorted(caller.scopes))}"
+            )
+        return caller
+
+    return check
+
+
+At = Annotated[Serving, Depends(serving)]
+Anyone = Annotated[Identity, Depends(identity)]
+Asker = Annotated[Identity, Depends(_with(Scope.ASK))]
+Looker = Annotated[Identity, Depends(_with(Scope.READ))]
+Voter = Annotated[Identity, Depends(_with(Scope.VOTE))]
+Operator = Annotated[Identity, Depends(_with(Scope.OPERATE))]
+
+
+def acting_as(caller: Identity, name: str | None, field: str, *, default: str = "") -> str:
+    """Return the name this caller acts under: their own, whatever is said.
+
+    Raises:
+        Forbidden: Another name is given than the token's.
+    """
+    if not caller.name:
+        return name or default
+    if name and not caller.is_named(name):
+        raise Forbidden(f"{field}: this token is {caller.name}'s, not {name[:80]}'s")
+    return caller.name
+
+
+def check_sees(caller: Identity, request: Asked) -> None:
+    """Let a caller without the right to read everything see its own requests only.
+
+    Raises:
+        Forbidden: It is somebody else's.
+    """
+    if not caller.may(Scope.READ) and not caller.is_named(request.action.requested_by):
+        raise Forbidden(f"{request.id} was asked by somebody else, and this token may not read it")

@@ -1,0 +1,185 @@
+"""Owns how errors are answered: problem details (RFC 9457), from the one tree of errors.
+
+Never shows a traceback, a path of this machine or a secret. Routes of other documented services
+answer in those services' own form; see `seeds`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from hitl_vault import records
+from hitl_vault.core.model import Request as Asked
+from hitl_vault.errors import HitlVaultError
+
+_log = logging.getLogger(__name__)
+PROBLEM_JSON = "application/problem+json"
+_A_FAULT = 500
+
+
+class Unauthenticated(HitlVaultError):
+    """Nobody said who calls, or the token does not count."""
+
+    code = "unauthenticated"
+    http_status = 401
+
+
+class Forbidden(HitlVaultError):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+    http_status = 403
+
+
+class TooFast(HitlVaultError):
+    """The caller sends more than the service takes from one caller; `after_s` seconds later."""
+
+    code = "too_fast"
+    http_status = 429
+
+    def __init__(self, message: str, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(examples=["https://hitl-vault.dev/errors/conflict"])
+    title: str = Field(examples=["Conflict"])
+    status: int = Field(examples=[409])
+    detail: str = Field(examples=["20261121-093012-payment-7f3ac91e is rejected already"])
+    code: str = Field(examples=["conflict"], description="Stable, for programs.")
+    instance: str | None = Field(default=None, examples=["/api/v1/requests/…/votes"])
+    request: dict[str, Any] | None = Field(
+        default=None, description="The request as it stands, where the problem is about one."
+    )
+    fields: list[dict[str, str]] | None = Field(
+        default=None, description="Which fields of the body or the address are wrong, and why."
+    )
+
+
+def add_problems(app: FastAPI) -> None:
+    """Let the application answer every error as a problem."""
+    app.add_exception_handler(HitlVaultError, _known)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unknown)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the errors a route may answer, for its documentation."""
+    return {
+        status: {
+            "description": _MEANING[status],
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in sorted({401, 403, 422, 429, 500, 503, *statuses})
+    }
+
+
+_MEANING = {
+    400: "The body is not what the route takes.",
+    401: "No token, or one that does not count.",
+    403: "The caller may not do this, or the policy forbids it.",
+    404: "There is no such request.",
+    408: "The time to wait is over; the request waits on.",
+    409: "It contradicts what is on record; `request` is how it stands.",
+    413: "The body is too large.",
+    422: "A field cannot be accepted; `detail` names it.",
+    429: "Too much at once; try again after `Retry-After` seconds.",
+    500: "A fault of the service. What was recorded stays recorded.",
+    503: "It may or may not be stored: send it again with the same key or id.",
+}
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    title: str = "",
+    instance: str | None = None,
+    request: Asked | None = None,
+    fields: Sequence[Mapping[str, str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the answer that says what went wrong."""
+    body = {
+        "type": f"https://hitl-vault.dev/errors/{code}",
+        "title": title or code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if instance is not None:
+        body["instance"] = instance
+    if request is not None:
+        body["request"] = records.request_record(request)
+    if fields:
+        body["fields"] = list(fields)
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        media_type=PROBLEM_JSON,
+        headers=dict(headers or {}),
+    )
+
+
+def headers_of(error: HitlVaultError) -> dict[str, str]:
+    """Return the headers an error brings."""
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, TooFast):
+        return {"Retry-After": str(max(1, round(error.after_s)))}
+    return {}
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HitlVaultError)
+    about = getattr(error, "current", None) or getattr(error, "request", None)
+    if error.http_status >= _A_FAULT:
+        _log.error("%s %s: %s", request.method, request.url.path, error)
+    return problem(
+        error.http_status,
+        error.code,
+        str(error),
+        instance=request.url.path,
+        request=about if isinstance(about, Asked) else None,
+        headers=headers_of(error),
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fields = [
+        {"field": ".".join(map(str, one["loc"][1:])) or str(one["loc"][0]), "problem": one["msg"]}
+        for one in error.errors()
+    ]
+    detail = "; ".join(f"{one['field']}: {one['problem']}" for one in fields[:5])
+    return problem(422, "invalid", detail, instance=request.url.path, fields=fields)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
+        error.status_code, "http"
+    )
+    detail = error.detail or code
+    return problem(
+        error.status_code, code, detail, instance=request.url.path, headers=error.headers
+    )
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(500, "error", "the service failed; its log says why", instance=request.url.path)

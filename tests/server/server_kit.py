@@ -1,0 +1,81 @@
+"""A real server around a real vault, on a port of its own, and clients for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from hitl_vault import Orchestrator
+from hitl_vault.adapters.access.tokens import FILE, AccessTokens
+from hitl_vault.cli.starting import make_vault
+from hitl_vault.core.access import Caller, Scope
+from hitl_vault.server.app import create_app
+from hitl_vault.server.serving import ServerOptions, Serving
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    root: Path
+    url: str
+    serving: Serving
+    clients: list[httpx.AsyncClient] = field(default_factory=list)
+
+    @property
+    def hitl(self) -> Orchestrator:
+        return self.serving.hitl
+
+    def token(self, caller: str, name: str, *scopes: Scope) -> str:
+        """Make a token for `agent` or `reviewer`."""
+        now = datetime.now(UTC)
+        return self.serving.tokens.create(Caller(caller), name, now, scopes=scopes)[1]
+
+    def client(self, token: str | None = None, **more: Any) -> httpx.AsyncClient:
+        """Return a client that calls with this token; with none, as anybody."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        made = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, **more)
+        self.clients.append(made)
+        return made
+
+    def agent(self, name: str = "bot", *scopes: Scope) -> httpx.AsyncClient:
+        return self.client(self.token("agent", name, *scopes))
+
+    def reviewer(self, name: str = "alice", *scopes: Scope) -> httpx.AsyncClient:
+        return self.client(self.token("reviewer", name, *scopes))
+
+
+@asynccontextmanager
+async def serving(root: Path, settings: Any = None, **options: Any) -> AsyncIterator[Service]:
+    """Serve the vault at `root`, made if there is none, until the block ends."""
+    if not (root / ".hitl").is_dir():
+        make_vault(root)
+    serving = Serving(
+        hitl=Orchestrator(root, settle_s=0, **(settings or {})),
+        tokens=AccessTokens(root / ".hitl" / "keys" / FILE),
+        options=ServerOptions(**options),
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(serving), port=0, log_level="warning", lifespan="on")
+    )
+    running = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            assert not running.done(), "it did not start"
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        service = Service(root, f"http://127.0.0.1:{port}", serving)
+        yield service
+        for client in service.clients:
+            await client.aclose()
+    finally:
+        server.should_exit = True
+        await running

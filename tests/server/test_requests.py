@@ -1,0 +1,40 @@
+"""Asking, looking, waiting and answering over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+
+from server_kit import serving
+
+PAYMENT = {"type": "payment", "description": "Pay", "details": {"amount": 1500, "to": "v@x.org"}}
+
+
+async def test_an_agent_asks_a_reviewer_answers_and_the_agent_hears_of_it(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        agent, alice = service.agent(), service.reviewer()
+        asked = await agent.post("/api/v1/requests", json=PAYMENT)
+        assert asked.status_code == 201, asked.text
+        id = asked.json()["id"]
+        waiting = asyncio.create_task(agent.get(f"/api/v1/requests/{id}/wait"))
+        voted = await alice.post(f"/api/v1/requests/{id}/votes", json={"answer": "approve"})
+        assert voted.status_code == 200, voted.text
+        decided = (await waiting).json()
+        assert decided["status"] == "approved"
+        assert decided["votes"][0]["reviewer"] == "alice"
+        assert decided["votes"][0]["assurance"] == "authenticated"
+
+
+async def test_an_agents_token_never_votes(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        agent = service.agent()
+        id = (await agent.post("/api/v1/requests", json=PAYMENT)).json()["id"]
+        voted = await agent.post(f"/api/v1/requests/{id}/votes", json={"answer": "approve"})
+        assert (voted.status_code, voted.json()["code"]) == (403, "forbidden")
+        assert (await service.hitl.get(id)).status == "pending"
+
+
+async def test_a_caller_without_a_token_is_asked_for_one(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        found = await service.client().get("/api/v1/requests")
+        assert (found.status_code, found.headers["www-authenticate"]) == (401, "Bearer")
+        assert found.headers["content-type"] == "application/problem+json"
