@@ -487,6 +487,17 @@ async def test_capabilities_are_words(ledger):
 # several processes
 
 
+async def test_what_another_process_committed_unheard_counts_for_who_begins_to_wait(two):
+    """Without a bell: who asked, and waits later, is told what was decided in between."""
+    here, there = two
+    requests = [await accept(here, make_ask(f"pay-{n}")) for n in range(3)]
+    for request in requests:
+        await accept(there, make_vote(request))
+    waits = [here.wait(one.id, after_rev=one.rev, timeout_s=60) for one in requests]
+    async with asyncio.timeout(5):
+        assert {one.status for one in await asyncio.gather(*waits)} == {Status.APPROVED}
+
+
 async def test_a_hint_wakes_for_what_another_process_committed(two):
     """Waiters and followers of one ledger hear of the other's commit after a hint."""
     ours, theirs = two

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from hitl_vault.adapters.ledger.cas import Write, decide, decide_register
@@ -71,6 +72,10 @@ class MemoryLedger(WakingLedger):
     def _keep(self, write: Write) -> None:
         self._stored += [(link.seq, link.body, link.hash) for link in write.links]
         self._announce([write])
+
+    def _read_all(self, ids: Sequence[str]) -> dict[str, Request]:
+        found = [request for id in ids if (request := self._read(id)) is not None]
+        return {request.id: request for request in found}
 
     def _read(self, id: str) -> Request | None:
         state = None if id == REGISTER_ID else self._states.get(id.casefold())

@@ -6,7 +6,7 @@ Commands that only print need nothing more than this, and start sooner for it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -73,6 +73,11 @@ class LedgerReader:
         """Return one request, None if there is none."""
         with self._readable() as connection:
             return rows.by_id(connection, id)
+
+    def get_all(self, ids: Sequence[str]) -> dict[str, Request]:
+        """Return those of these requests that there are, as of one moment, by their ids."""
+        with self._readable() as connection:
+            return rows.by_ids(connection, ids)
 
     def get_by_key(self, key: str) -> Request | None:
         """Return the request that was asked with this key."""

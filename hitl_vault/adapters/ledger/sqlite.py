@@ -16,7 +16,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -207,8 +207,8 @@ class SqliteLedger(WakingLedger):
         if writes:
             self._announce(writes)
 
-    def _read(self, id: str) -> Request | None:
-        return self._reader.get(id)
+    def _read_all(self, ids: Sequence[str]) -> dict[str, Request]:
+        return self._reader.get_all(ids)
 
     async def get(self, id: str) -> Request | None:
         """Return the request as last committed by any process."""

@@ -8,6 +8,7 @@ another value than it says, it is not to be believed.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,8 @@ from hitl_vault.core.model import Request
 from hitl_vault.core.register import Register
 from hitl_vault.errors import LedgerCorrupt
 from hitl_vault.ports import Filter
+
+_AT_ONCE = 500  # values in one statement
 
 
 def head(connection: sqlite3.Connection, genesis: Head) -> Head:
@@ -42,6 +45,22 @@ def by_id(connection: sqlite3.Connection, id: str) -> Request | None:
     found = _one(connection, "id", id)
     if found is not None and found.id.casefold() != id.casefold():
         raise LedgerCorrupt(misled("id"))
+    return found
+
+
+def by_ids(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Request]:
+    """Return those of these requests that there are. Raises LedgerCorrupt as `by_id` does."""
+    found: dict[str, Request] = {}
+    for at in range(0, len(ids), _AT_ONCE):
+        some = ids[at : at + _AT_ONCE]
+        marks = ",".join("?" * len(some))
+        statement = f"SELECT state FROM requests WHERE id IN ({marks})"  # noqa: S608  our own words
+        for (state,) in connection.execute(statement, some):
+            request = chain.decode_request(state)
+            found[request.id] = request
+    for id in ids:
+        if id not in found and (there := by_id(connection, id)) is not None:
+            found[there.id] = there
     return found
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from hitl_vault.adapters.ledger.cas import Write
 from hitl_vault.adapters.ledger.hearing import Hearing
@@ -55,20 +55,28 @@ class WakingLedger(ABC):
         waiting = self._waiters[id.casefold()]
         waiting[future] = after_rev
         try:
-            request = await self.get(id)
-            if request is None:
-                raise RequestNotFound(f"there is no request {id}")
-            if request.rev > after_rev:
-                return request
+            heard = self._hearing.get(id)
+            if heard is not None and heard.request.rev == after_rev:
+                self.hint()  # one look tells all who begin to wait now what they have not heard
+            else:
+                request = await self._present(id)
+                if request.rev > after_rev:
+                    return request
             try:
                 async with asyncio.timeout(timeout_s):
                     return await future
             except TimeoutError:
-                return await self.get(id) or request
+                return await self._present(id)
         finally:
             del waiting[future]
             if not waiting:
                 self._waiters.pop(id.casefold(), None)
+
+    async def _present(self, id: str) -> Request:
+        request = await self.get(id)
+        if request is None:
+            raise RequestNotFound(f"there is no request {id}")
+        return request
 
     async def changes(self, after_seq: int, *, follow: bool) -> AsyncGenerator[Recorded, None]:
         """Yield events after `after_seq` in order; live for ever with `follow`."""
@@ -114,18 +122,17 @@ class WakingLedger(ABC):
             seen = page[-1].seq
             for recorded in page:
                 fresh[recorded.event.request_id].append(recorded)
-        for id, events in fresh.items():
-            if id.casefold() in self._waiters or id in self._hearing:
-                request = self._read(id)
-                self._hearing.told(request, events)
-                self._resolve(id, request)
+        wanted = [id for id in fresh if id.casefold() in self._waiters or id in self._hearing]
+        for id, request in self._read_all(wanted).items():
+            self._hearing.told(request, fresh[id])
+            self._resolve(id, request)
         self._seen = max(seen, self._seen)
         if fresh:
             self._wake_followers()
 
     @abstractmethod
-    def _read(self, id: str) -> Request | None:
-        """Return the request as last committed, at once."""
+    def _read_all(self, ids: Sequence[str]) -> dict[str, Request]:
+        """Return these requests as last committed, at once and as of one moment, by their ids."""
 
     def _announce(self, writes: Iterable[Write]) -> None:
         """Tell this process what it committed. `writes` are in the order of the chain."""

@@ -9,7 +9,10 @@ from pathlib import Path
 from hitl_vault.errors import PolicyError
 
 MAX_BYTES = 1_000_000
-_FRESH_NS = 2_000_000_000
+# how long a second save could leave the same times: file systems keep whole seconds or two, or the
+# kernel's clock, which moves every 4 to 10 ms
+_COARSE_NS, _FINE_NS = 2_000_000_000, 50_000_000
+_MILLISECOND_NS = 1_000_000
 
 
 class FilePolicy:
@@ -34,11 +37,7 @@ class FilePolicy:
             why = error.strerror or str(error)
             raise PolicyError(f"cannot be read: {why}", file=self.name) from error
         # a file that is still being written may change again without its times telling
-        self._read = (
-            (seen, text)
-            if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > _FRESH_NS
-            else None
-        )
+        self._read = (seen, text) if _is_over(found) else None
         return text
 
     def is_settled(self, seconds: float) -> bool:
@@ -67,3 +66,10 @@ class FilePolicy:
         with open(opened, "wb") as file:  # noqa: PTH123  with a mode of its own
             file.write(text)
         temporary.replace(self._kept)
+
+
+def _is_over(status: os.stat_result) -> bool:
+    """True once another save would show in the file's times."""
+    coarse = status.st_ctime_ns % _MILLISECOND_NS == 0
+    age_ns = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
+    return age_ns > (_COARSE_NS if coarse else _FINE_NS)
