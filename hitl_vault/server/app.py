@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from hitl_vault.server import requests
+from hitl_vault.server.identities import NotSignedIn, lead_to_sign_in
 from hitl_vault.server.problems import Problem, add_problems
 from hitl_vault.server.serving import Serving
+from hitl_vault.server.session_layer import SessionLayer
+from hitl_vault.server.signing_in import routes as signing_in
 from hitl_vault.version import __version__
 
 _ABOUT = """The approval desk between AI agents and the people who answer for them: agents ask,
@@ -35,8 +38,11 @@ def create_app(serving: Serving) -> FastAPI:
     )
     app.state.serving = serving
     add_problems(app)
+    app.add_exception_handler(NotSignedIn, lead_to_sign_in)
     app.include_router(requests.router, prefix="/api/v1")
+    app.include_router(signing_in.router)
     _document_problems(app)
+    app.add_middleware(SessionLayer, serving=serving)
     return app
 
 

@@ -6,10 +6,11 @@ A route takes `Asker`, `Looker`, `Voter` or `Operator`: an identity that may do 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import Depends, Request
+from fastapi.responses import RedirectResponse, Response
 
 from hitl_vault.core.access import ANYONE, Identity, Scope, identity_of
 from hitl_vault.core.model import Request as Asked
@@ -34,7 +35,7 @@ def identity(request: Request) -> Identity:
     at = serving(request)
     header = request.headers.get("authorization", "")
     if header[: len(_SCHEME)].lower() == _SCHEME:
-        token = at.tokens.find(header[len(_SCHEME) :].strip(), datetime.now(UTC))
+        token = at.tokens.find(header[len(_SCHEME) :].strip(), at.now())
         if token is None:
             raise Unauthenticated("this token is unknown, has ended or was revoked")
         return identity_of(token)
@@ -46,6 +47,18 @@ def identity(request: Request) -> Identity:
     raise Unauthenticated(
         "send a token: Authorization: Bearer hitl_…; make one with: hitl token create"
     )
+
+
+class NotSignedIn(Unauthenticated):
+    """A page is for people who are signed in; they are sent to sign in, and back."""
+
+
+def person(request: Request) -> Identity:
+    """Return who looks at a page. Raises NotSignedIn, which leads to the page for signing in."""
+    try:
+        return identity(request)
+    except Unauthenticated as error:
+        raise NotSignedIn(str(error)) from error
 
 
 def _with(scope: Scope) -> Callable[[Identity], Identity]:
@@ -61,6 +74,7 @@ def _with(scope: Scope) -> Callable[[Identity], Identity]:
 
 At = Annotated[Serving, Depends(serving)]
 Anyone = Annotated[Identity, Depends(identity)]
+Person = Annotated[Identity, Depends(person)]
 Asker = Annotated[Identity, Depends(_with(Scope.ASK))]
 Looker = Annotated[Identity, Depends(_with(Scope.READ))]
 Voter = Annotated[Identity, Depends(_with(Scope.VOTE))]
@@ -88,3 +102,12 @@ def check_sees(caller: Identity, request: Asked) -> None:
     """
     if not caller.may(Scope.READ) and not caller.is_named(request.action.requested_by):
         raise Forbidden(f"{request.id} was asked by somebody else, and this token may not read it")
+
+
+async def lead_to_sign_in(request: Request, _: Exception) -> Response:
+    """Answer a page that nobody signed in looks at: sign in, then come back."""
+    back = request.url.path
+    if request.url.query:
+        back = f"{back}?{request.url.query}"
+    where = f"/sign-in?{urlencode({'next': back})}" if request.method == "GET" else "/sign-in"
+    return RedirectResponse(where, status_code=303)
