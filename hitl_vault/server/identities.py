@@ -5,7 +5,7 @@ A route takes `Asker`, `Looker`, `Voter` or `Operator`: an identity that may do 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -26,17 +26,36 @@ def serving(request: Request) -> Serving:
     return found
 
 
-def identity(request: Request) -> Identity:
+def address_of(request: Request) -> str:
+    """Return where a request comes from; what a trusted proxy says of it counts."""
+    return request.client.host if request.client else ""
+
+
+async def identity(request: Request) -> AsyncIterator[Identity]:
+    """Give who calls, while the request is being answered.
+
+    Raises:
+        Unauthenticated: It is not known, see `who_calls`.
+        TooFast: The caller sends too much, or the address too many tokens that do not count.
+    """
+    caller = who_calls(request)
+    with serving(request).limits.counting(caller.token_id or address_of(request)):
+        yield caller
+
+
+def who_calls(request: Request) -> Identity:
     """Return who calls: by the bearer token, else by the session of a signed-in person.
 
     Raises:
         Unauthenticated: Neither is there, and the service is not open; or the token does not count.
+        TooFast: Too many tokens from this address did not count.
     """
     at = serving(request)
     header = request.headers.get("authorization", "")
     if header[: len(_SCHEME)].lower() == _SCHEME:
         token = at.tokens.find(header[len(_SCHEME) :].strip(), at.now())
         if token is None:
+            at.limits.failed(address_of(request))
             raise Unauthenticated("this token is unknown, has ended or was revoked")
         return identity_of(token)
     session: Identity | None = getattr(request.state, "identity", None)
@@ -53,12 +72,14 @@ class NotSignedIn(Unauthenticated):
     """A page is for people who are signed in; they are sent to sign in, and back."""
 
 
-def person(request: Request) -> Identity:
-    """Return who looks at a page. Raises NotSignedIn, which leads to the page for signing in."""
+async def person(request: Request) -> AsyncIterator[Identity]:
+    """Give who looks at a page. Raises NotSignedIn, which leads to the page for signing in."""
     try:
-        return identity(request)
+        caller = who_calls(request)
     except Unauthenticated as error:
         raise NotSignedIn(str(error)) from error
+    with serving(request).limits.counting(caller.token_id or address_of(request)):
+        yield caller
 
 
 def _with(scope: Scope) -> Callable[[Identity], Identity]:

@@ -11,6 +11,7 @@ import asyncio
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
+from fastapi.responses import Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,11 +19,11 @@ from hitl_vault.errors import HitlVaultError
 from hitl_vault.server.problems import Forbidden, answer_to
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.sessions import CSRF_HEADER, FORM_FIELD, Sessions
+from hitl_vault.server.signing_in.pages import page
 
 PAGES = ("/inbox", "/sign-in", "/sign-out")
 _HARMLESS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 _FORM = "application/x-www-form-urlencoded"
-_MAX_FORM_BYTES = 1_000_000
 
 
 class NotOurPage(Forbidden):
@@ -56,7 +57,7 @@ class SessionLayer:
             try:
                 receive, send = await self._judged(scope, headers, receive, send)
             except HitlVaultError as error:
-                await answer_to(error, scope["path"])(scope, receive, send)
+                await _refused(error, scope["path"])(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -89,6 +90,12 @@ class SessionLayer:
             if held.stale:
                 set_cookies.append(sessions.cookie(held.text))
         return receive, _setting(set_cookies, send)
+
+
+def _refused(error: HitlVaultError, path: str) -> Response:
+    if is_below(path, PAGES):
+        return page("problem", "That was not done", error.http_status, problem=str(error))
+    return answer_to(error, path)
 
 
 def is_below(path: str, roots: tuple[str, ...]) -> bool:
@@ -154,8 +161,6 @@ async def _whole(receive: Receive) -> bytes:
         if message["type"] != "http.request":
             return bytes(body)
         body += message.get("body", b"")
-        if len(body) > _MAX_FORM_BYTES:
-            raise NotOurPage("the form is too long; nothing was done")
         if not message.get("more_body", False):
             return bytes(body)
 

@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from hitl_vault.core.access import Caller, Scope, Token
 from hitl_vault.core.sign_in import Way, own_page
 from hitl_vault.errors import HitlVaultError
-from hitl_vault.server.identities import At
-from hitl_vault.server.problems import Forbidden, Unauthenticated
+from hitl_vault.server.identities import At, address_of
+from hitl_vault.server.problems import Forbidden, TooFast, Unauthenticated, headers_of
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.signing_in.pages import STATIC, page, static
 
@@ -31,12 +31,12 @@ async def sign_in_page(request: Request, next: str = "") -> Response:
 
 
 @router.post("/sign-in")
-async def sign_in(request: Request, at: At, token: Text, next: Text = "") -> Response:
+async def sign_in(request: Request, at: At, token: Text = "", next: Text = "") -> Response:
     """Begin a session with a reviewer's token."""
     try:
         found = _reviewers(at.tokens.find(token.strip(), at.now()))
     except HitlVaultError as error:
-        return _by_token(request, next, error)
+        return _by_token(request, next, _counted(request, at, error))
     return await signed_in(
         request, at, found.name, found.scopes, Way.TOKEN, own_page(next), token=found
     )
@@ -57,7 +57,7 @@ async def link_page(request: Request, next: str = "") -> Response:
 
 
 @router.post("/sign-in/link")
-async def use_link(request: Request, at: At, code: Text, next: Text = "") -> Response:
+async def use_link(request: Request, at: At, code: Text = "", next: Text = "") -> Response:
     """Begin a session with a link, and use it up."""
     text = code.strip().rpartition("#")[2]  # the whole link may have been pasted
     link = await asyncio.to_thread(at.sessions.on_record.spend_link, text, at.now())
@@ -66,7 +66,7 @@ async def use_link(request: Request, at: At, code: Text, next: Text = "") -> Res
             "This link was used, has ended, or is not whole. Ask for a new one: "
             "hitl token link --reviewer NAME"
         )
-        return _by_link(request, next, error)
+        return _by_link(request, next, _counted(request, at, error))
     return await signed_in(request, at, link.name, link.scopes, Way.LINK, own_page(next))
 
 
@@ -107,27 +107,35 @@ async def signed_in(
     return answer
 
 
+def _counted(request: Request, at: Serving, error: HitlVaultError) -> HitlVaultError:
+    try:
+        at.limits.failed(address_of(request))
+    except TooFast as too_fast:
+        return too_fast
+    return error
+
+
 def _go(then: str) -> Response:
     return RedirectResponse(then, status_code=303)
 
 
 def _by_token(request: Request, next: str, error: HitlVaultError | None = None) -> HTMLResponse:
-    return page(
-        "token",
-        _SIGN_IN,
-        200 if error is None else error.http_status,
-        csrf=request.state.csrf,
-        next=own_page(next),
-        problem="" if error is None else str(error),
-    )
+    return _form("token", request, next, error)
 
 
 def _by_link(request: Request, next: str, error: HitlVaultError | None = None) -> HTMLResponse:
-    return page(
-        "link",
+    return _form("link", request, next, error)
+
+
+def _form(way: str, request: Request, next: str, error: HitlVaultError | None) -> HTMLResponse:
+    answer = page(
+        way,
         _SIGN_IN,
         200 if error is None else error.http_status,
         csrf=request.state.csrf,
         next=own_page(next),
         problem="" if error is None else str(error),
     )
+    if isinstance(error, TooFast):
+        answer.headers.update(headers_of(error))
+    return answer
