@@ -6,14 +6,29 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from hitl_vault.server import requests
+from hitl_vault.server.gate_layer import GateLayer
+from hitl_vault.server.header_layer import HeaderLayer
+from hitl_vault.server.identities import NotSignedIn, lead_to_sign_in
 from hitl_vault.server.problems import Problem, add_problems
 from hitl_vault.server.serving import Serving
+from hitl_vault.server.session_layer import SessionLayer
+from hitl_vault.server.signing_in import routes as signing_in
 from hitl_vault.version import __version__
 
 _ABOUT = """The approval desk between AI agents and the people who answer for them: agents ask,
 people answer, agents go on once, with exactly what was approved."""
+
+
+class _Service(FastAPI):
+    """The application with the headers around all of it: an answer to a fault has them too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return HeaderLayer(
+            super().build_middleware_stack(), secure=self.state.serving.options.secure
+        )
 
 
 def create_app(serving: Serving) -> FastAPI:
@@ -24,7 +39,7 @@ def create_app(serving: Serving) -> FastAPI:
         async with serving.hitl:
             yield
 
-    app = FastAPI(
+    app = _Service(
         title="hitl_vault",
         version=__version__,
         description=_ABOUT,
@@ -35,8 +50,12 @@ def create_app(serving: Serving) -> FastAPI:
     )
     app.state.serving = serving
     add_problems(app)
+    app.add_exception_handler(NotSignedIn, lead_to_sign_in)
     app.include_router(requests.router, prefix="/api/v1")
+    app.include_router(signing_in.router)
     _document_problems(app)
+    app.add_middleware(SessionLayer, serving=serving)
+    app.add_middleware(GateLayer, serving=serving)  # the last one is the outermost
     return app
 
 

@@ -5,11 +5,12 @@ A route takes `Asker`, `Looker`, `Voter` or `Operator`: an identity that may do 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import Depends, Request
+from fastapi.responses import RedirectResponse, Response
 
 from hitl_vault.core.access import ANYONE, Identity, Scope, identity_of
 from hitl_vault.core.model import Request as Asked
@@ -25,17 +26,36 @@ def serving(request: Request) -> Serving:
     return found
 
 
-def identity(request: Request) -> Identity:
+def address_of(request: Request) -> str:
+    """Return where a request comes from; what a trusted proxy says of it counts."""
+    return request.client.host if request.client else ""
+
+
+async def identity(request: Request) -> AsyncIterator[Identity]:
+    """Give who calls, while the request is being answered.
+
+    Raises:
+        Unauthenticated: It is not known, see `who_calls`.
+        TooFast: The caller sends too much, or the address too many tokens that do not count.
+    """
+    caller = who_calls(request)
+    with serving(request).limits.counting(caller.token_id or address_of(request)):
+        yield caller
+
+
+def who_calls(request: Request) -> Identity:
     """Return who calls: by the bearer token, else by the session of a signed-in person.
 
     Raises:
         Unauthenticated: Neither is there, and the service is not open; or the token does not count.
+        TooFast: Too many tokens from this address did not count.
     """
     at = serving(request)
     header = request.headers.get("authorization", "")
     if header[: len(_SCHEME)].lower() == _SCHEME:
-        token = at.tokens.find(header[len(_SCHEME) :].strip(), datetime.now(UTC))
+        token = at.tokens.find(header[len(_SCHEME) :].strip(), at.now())
         if token is None:
+            at.limits.failed(address_of(request))
             raise Unauthenticated("this token is unknown, has ended or was revoked")
         return identity_of(token)
     session: Identity | None = getattr(request.state, "identity", None)
@@ -46,6 +66,20 @@ def identity(request: Request) -> Identity:
     raise Unauthenticated(
         "send a token: Authorization: Bearer hitl_…; make one with: hitl token create"
     )
+
+
+class NotSignedIn(Unauthenticated):
+    """A page is for people who are signed in; they are sent to sign in, and back."""
+
+
+async def person(request: Request) -> AsyncIterator[Identity]:
+    """Give who looks at a page. Raises NotSignedIn, which leads to the page for signing in."""
+    try:
+        caller = who_calls(request)
+    except Unauthenticated as error:
+        raise NotSignedIn(str(error)) from error
+    with serving(request).limits.counting(caller.token_id or address_of(request)):
+        yield caller
 
 
 def _with(scope: Scope) -> Callable[[Identity], Identity]:
@@ -61,6 +95,7 @@ def _with(scope: Scope) -> Callable[[Identity], Identity]:
 
 At = Annotated[Serving, Depends(serving)]
 Anyone = Annotated[Identity, Depends(identity)]
+Person = Annotated[Identity, Depends(person)]
 Asker = Annotated[Identity, Depends(_with(Scope.ASK))]
 Looker = Annotated[Identity, Depends(_with(Scope.READ))]
 Voter = Annotated[Identity, Depends(_with(Scope.VOTE))]
@@ -88,3 +123,12 @@ def check_sees(caller: Identity, request: Asked) -> None:
     """
     if not caller.may(Scope.READ) and not caller.is_named(request.action.requested_by):
         raise Forbidden(f"{request.id} was asked by somebody else, and this token may not read it")
+
+
+async def lead_to_sign_in(request: Request, _: Exception) -> Response:
+    """Answer a page that nobody signed in looks at: sign in, then come back."""
+    back = request.url.path
+    if request.url.query:
+        back = f"{back}?{request.url.query}"
+    where = f"/sign-in?{urlencode({'next': back})}" if request.method == "GET" else "/sign-in"
+    return RedirectResponse(where, status_code=303)

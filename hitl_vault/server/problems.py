@@ -144,19 +144,24 @@ def headers_of(error: HitlVaultError) -> dict[str, str]:
     return {}
 
 
-async def _known(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HitlVaultError)
+def answer_to(error: HitlVaultError, path: str) -> Response:
+    """Return the answer to an error."""
     about = getattr(error, "current", None) or getattr(error, "request", None)
-    if error.http_status >= _A_FAULT:
-        _log.error("%s %s: %s", request.method, request.url.path, error)
     return problem(
         error.http_status,
         error.code,
         str(error),
-        instance=request.url.path,
+        instance=path,
         request=about if isinstance(about, Asked) else None,
         headers=headers_of(error),
     )
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HitlVaultError)
+    if error.http_status >= _A_FAULT:
+        _log.error("%s %s: %s", request.method, request.url.path, error)
+    return answer_to(error, request.url.path)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -171,7 +176,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(
+    code = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large"}.get(
         error.status_code, "http"
     )
     detail = error.detail or code

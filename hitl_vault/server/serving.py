@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from hitl_vault.adapters.access.tokens import AccessTokens
+from hitl_vault.config import STATE_FOLDER
+from hitl_vault.server.limits import Limits
+from hitl_vault.server.sessions import Sessions
 from hitl_vault.wiring import Orchestrator
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,13 +22,28 @@ class ServerOptions:
     """How the service behaves.
 
     `open`: it asks for no token; whoever reaches it may ask and answer, and nothing is proved.
-    `url` is where people reach it from outside, for links; "" for where it listens.
+    `url` is where people reach it from outside, for links; "" for where it listens. `tls`: it is
+    reached over TLS alone, its own or a proxy's. `hosts` are names it has besides those of `url`
+    and of this machine to itself. For the rest see `gate_layer`, `limits` and `sessions`.
     """
 
     open: bool = False
     url: str = ""
+    tls: bool = False
+    hosts: tuple[str, ...] = ()
     max_body_bytes: int = 1_000_000
+    body_within_s: float = 30.0
+    per_minute: int = 6000
+    failures_per_minute: int = 20
+    at_once: int = 100
     max_wait_s: float = 60.0
+    session_idle_s: float = 3600.0
+    session_s: float = 12 * 3600.0
+
+    @property
+    def secure(self) -> bool:
+        """True if browsers reach it over TLS."""
+        return self.tls or self.url.startswith("https://")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,3 +53,22 @@ class Serving:
     hitl: Orchestrator
     tokens: AccessTokens
     options: ServerOptions = field(default_factory=ServerOptions)
+    now: Callable[[], datetime] = _now
+    sessions: Sessions = field(init=False)
+    limits: Limits = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Put together what follows from the rest."""
+        self.limits = Limits(
+            per_minute=self.options.per_minute,
+            failures_per_minute=self.options.failures_per_minute,
+            at_once=self.options.at_once,
+        )
+        self.sessions = Sessions(
+            self.hitl.root / STATE_FOLDER / "keys",
+            self.tokens,
+            lambda: self.now(),  # noqa: PLW0108 (the clock may be another one later)
+            secure=self.options.secure,
+            idle_s=self.options.session_idle_s,
+            lasting_s=self.options.session_s,
+        )

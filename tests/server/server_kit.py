@@ -73,9 +73,11 @@ async def serving(root: Path, settings: Any = None, **options: Any) -> AsyncIter
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         service = Service(root, f"http://127.0.0.1:{port}", serving)
-        yield service
-        for client in service.clients:
-            await client.aclose()
+        try:
+            yield service
+        finally:
+            for client in service.clients:
+                await client.aclose()
     finally:
         server.should_exit = True
         await running

@@ -5,8 +5,10 @@ A file that others may read is not used: what lies in it may be known to anybody
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import stat
 import tempfile
 import tomllib
@@ -19,6 +21,7 @@ from hitl_vault.errors import ConfigError, StorageError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 MAX_BYTES = 1_000_000
+_KEY_BYTES = 32
 
 
 def load_secret(path: Path) -> bytes | None:
@@ -87,6 +90,29 @@ def save_secret(path: Path, data: bytes, *, fresh: bool = False) -> None:
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+def key_in(path: Path, advice: str) -> bytes:
+    """Return the key of 32 bytes in a file; made now if there is none. `advice` says what to do
+    about a file that holds something else.
+
+    Raises:
+        ConfigError, StorageError: It cannot be used, or not be made.
+    """
+    found = load_secret(path)
+    if found is None:
+        with contextlib.suppress(FileExistsError):  # another process was quicker
+            save_secret(path, secrets.token_bytes(_KEY_BYTES).hex().encode(), fresh=True)
+        found = load_secret(path)
+    try:
+        key = bytes.fromhex((found or b"").decode())
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise ConfigError(
+            f"{path}: it does not hold a key of {_KEY_BYTES} bytes in hexadecimal; {advice}"
+        )
+    return key
 
 
 def lock_of(path: Path) -> FileLock:

@@ -1,0 +1,195 @@
+"""Owns what stands before every route for people with a browser: whose session it is, and that what
+changes something comes from our own pages. Never reads more of a body than is allowed.
+
+It sets `request.state.identity` (an Identity, or None), `request.state.held` (the session, or None)
+and `request.state.csrf` (what a form of a page carries in its hidden field `csrf`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi.responses import Response
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hitl_vault.errors import HitlVaultError
+from hitl_vault.server.problems import Forbidden, answer_to
+from hitl_vault.server.serving import Serving
+from hitl_vault.server.sessions import CSRF_HEADER, FORM_FIELD, Sessions
+from hitl_vault.server.signing_in.pages import page
+
+PAGES = ("/inbox", "/sign-in", "/sign-out")
+_HARMLESS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+_FORM = "application/x-www-form-urlencoded"
+
+
+class NotOurPage(Forbidden):
+    """A request that changes something did not come from one of our own pages."""
+
+    code = "csrf"
+
+
+class SessionLayer:
+    """Finds out who is signed in, and refuses what another site's page sends in their name.
+
+    - A request with an Authorization header has no session: one of both says who calls.
+    - Under the pages (`/inbox`, `/sign-in`, `/sign-out`) a session counts by its cookie; what
+      changes something needs the CSRF token, in the field `csrf` or the header X-CSRF-Token.
+    - Everywhere else a session counts only with that header, whatever the method.
+    - What changes something and was sent by another site's page is refused, session or not.
+    """
+
+    def __init__(self, app: ASGIApp, serving: Serving) -> None:
+        self._app, self._serving = app, serving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        state.update(identity=None, held=None, csrf="")
+        headers = Headers(scope=scope)
+        if "authorization" not in headers:
+            try:
+                receive, send = await self._judged(scope, headers, receive, send)
+            except HitlVaultError as error:
+                await _refused(error, scope["path"])(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _judged(
+        self, scope: Scope, headers: Headers, receive: Receive, send: Send
+    ) -> tuple[Receive, Send]:
+        sessions, state = self._serving.sessions, scope["state"]
+        changes = scope["method"] not in _HARMLESS
+        if changes:
+            check_origin(headers)
+        is_page = is_below(scope["path"], PAGES)
+        cookies = _cookies(headers)
+        if not cookies and not is_page:
+            return receive, send
+        # the key may have to be made, and files be read again
+        held = await asyncio.to_thread(sessions.find, cookies) if cookies else None
+        base = held.text if held is not None else sessions.form_base(cookies)
+        set_cookies: list[str] = []
+        if is_page and not base and not changes:
+            base = sessions.new_form_base()
+            set_cookies.append(sessions.form_cookie(base))
+        if is_page and changes:
+            receive = await _check_form(sessions, base, headers, receive)
+        elif not is_page and (held is None or not _header_counts(sessions, held.text, headers)):
+            return receive, send
+        if base:
+            state["csrf"] = sessions.csrf_of(base)
+        if held is not None:
+            state["identity"], state["held"] = held.identity, held
+            if held.stale:
+                set_cookies.append(sessions.cookie(held.text))
+        return receive, _setting(set_cookies, send)
+
+
+def _refused(error: HitlVaultError, path: str) -> Response:
+    if is_below(path, PAGES):
+        return page("problem", "That was not done", error.http_status, problem=str(error))
+    return answer_to(error, path)
+
+
+def is_below(path: str, roots: tuple[str, ...]) -> bool:
+    """True for these paths, and all below them."""
+    return any(path == root or path.startswith(f"{root}/") for root in roots)
+
+
+def check_origin(headers: Headers) -> None:
+    """Refuse what another site's page sent, as far as the browser says so.
+
+    Pages have the referrer policy `no-referrer`, with which browsers send `Origin: null` from
+    forms: then Sec-Fetch-Site says where from, and the CSRF token where even that is not sent.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        if site not in {"same-origin", "none"}:
+            raise NotOurPage("another site's page sent this; nothing was done")
+        return
+    origin = headers.get("origin")
+    if origin not in {None, "null"} and urlsplit(origin or "").netloc != headers.get("host"):
+        raise NotOurPage("another site's page sent this; nothing was done")
+
+
+def _cookies(headers: Headers) -> SimpleCookie:
+    cookies: SimpleCookie = SimpleCookie()
+    for line in headers.getlist("cookie"):
+        for one in line.split(";"):  # one that cannot be read must not hide the others
+            try:
+                cookies.load(one.strip())
+            except CookieError:
+                continue
+    return cookies
+
+
+def _header_counts(sessions: Sessions, base: str, headers: Headers) -> bool:
+    sent = headers.get(CSRF_HEADER)
+    if sent is None:
+        return False
+    if not sessions.is_csrf(base, sent):
+        raise NotOurPage(f"{CSRF_HEADER}: it is not this session's; load the page again")
+    return True
+
+
+async def _check_form(sessions: Sessions, base: str, headers: Headers, receive: Receive) -> Receive:
+    """Check the CSRF token of a page's request, and return how to receive its body again."""
+    sent = headers.get(CSRF_HEADER)
+    if sent is None and headers.get("content-type", "").partition(";")[0].strip() == _FORM:
+        body = await _whole(receive)
+        sent = parse_qs(body.decode("latin-1"), max_num_fields=1000).get(FORM_FIELD, [""])[0]
+        receive = _again(body, receive)
+    if not sessions.is_csrf(base, sent or ""):
+        raise NotOurPage(
+            "this page is from before you signed in, or not from here: load it again and repeat; "
+            "nothing was done"
+        )
+    return receive
+
+
+async def _whole(receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return bytes(body)
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def _setting(cookies: list[str], send: Send) -> Send:
+    """Add these cookies to the answer, unless the route sets the session's itself."""
+    if not cookies:
+        return send
+
+    async def send_with(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            own = {line.partition("=")[0] for line in headers.getlist("set-cookie")}
+            for cookie in cookies:
+                if cookie.partition("=")[0] not in own:
+                    headers.append("set-cookie", cookie)
+        await send(message)
+
+    return send_with

@@ -1,0 +1,141 @@
+"""What the service takes from one caller, and what every answer says to browsers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from server_kit import serving
+
+PAYMENT = {"type": "payment", "description": "Pay", "details": {"amount": 1500, "to": "v@x.org"}}
+
+
+async def raw(service, head, *chunks):
+    """Send bytes, and return the whole answer until the service closes the connection."""
+    host, port = service.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(head.replace(b"\n", b"\r\n"))
+        for chunk in chunks:
+            writer.write(chunk)
+        await writer.drain()
+        return await asyncio.wait_for(reader.read(), 20)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_read(tmp_path):
+    async with serving(tmp_path / "vault", max_body_bytes=1000) as service:
+        head = b"POST /api/v1/requests HTTP/1.1\nHost: localhost\nContent-Length: 1001\n\n"
+        answer = await raw(service, head)  # nothing of the body is sent
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert json.loads(answer.rpartition(b"\r\n\r\n")[2])["code"] == "too_large"
+
+
+async def test_a_body_in_chunks_is_cut_where_it_is_too_large(tmp_path):
+    async with serving(tmp_path / "vault", max_body_bytes=1000) as service:
+        token = service.token("agent", "bot").encode()
+        head = (
+            b"POST /api/v1/requests HTTP/1.1\nHost: localhost\nContent-Type: application/json\n"
+            b"Authorization: Bearer " + token + b"\nTransfer-Encoding: chunked\n\n"
+        )
+        chunk = b"258\r\n" + b" " * 600 + b"\r\n"
+        answer = await raw(service, head, chunk, chunk)  # and no last chunk
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert await service.hitl.list_requests() == []
+
+
+async def test_a_body_that_does_not_come_is_given_up(tmp_path):
+    async with serving(tmp_path / "vault", body_within_s=0.2) as service:
+        token = service.token("agent", "bot").encode()
+        head = (
+            b"POST /api/v1/requests HTTP/1.1\nHost: localhost\nContent-Type: application/json\n"
+            b"Authorization: Bearer " + token + b"\nContent-Length: 100\n\n"
+        )
+        assert (await raw(service, head, b"{")).startswith(b"HTTP/1.1 408")
+        head = b"POST /sign-in HTTP/1.1\nHost: localhost\nContent-Length: 9\n"
+        form = b"Content-Type: application/x-www-form-urlencoded\n\n"
+        assert (await raw(service, head + form, b"a")).startswith(b"HTTP/1.1 408")
+
+
+async def test_a_caller_who_sends_too_much_hears_when_to_go_on(tmp_path):
+    async with serving(tmp_path / "vault", per_minute=5) as service:
+        bot, other = service.agent("bot"), service.agent("other")
+        answers = [await bot.get("/api/v1/requests") for _ in range(12)]
+        slow = [one for one in answers if one.status_code == 429]
+        assert slow
+        assert slow[-1].json()["code"] == "too_fast"
+        assert 1 <= int(slow[-1].headers["retry-after"]) <= 60
+        assert (await other.get("/api/v1/requests")).status_code == 200
+
+
+async def test_tokens_that_do_not_count_are_slowed_and_those_that_do_are_not(tmp_path):
+    async with serving(tmp_path / "vault", failures_per_minute=5) as service:
+        guesser, bot = service.client("hitl_0123456789_guess"), service.agent()
+        statuses = [(await guesser.get("/api/v1/requests")).status_code for _ in range(12)]
+        assert statuses[0] == 401
+        assert statuses[-1] == 429
+        assert (await bot.get("/api/v1/requests")).status_code == 200
+
+
+async def test_one_caller_may_wait_so_often_at_once(tmp_path):
+    async with serving(tmp_path / "vault", at_once=3) as service:
+        bot = service.agent()
+        id = (await bot.post("/api/v1/requests", json=PAYMENT)).json()["id"]
+        path = f"/api/v1/requests/{id}/wait"
+        waits = [asyncio.create_task(bot.get(path)) for _ in range(3)]
+        while service.serving.limits.answering < 3:
+            await asyncio.sleep(0.01)
+        assert (await bot.get("/api/v1/requests")).status_code == 429
+        alice = service.reviewer("alice")
+        await alice.post(f"/api/v1/requests/{id}/votes", json={"answer": "approve"})
+        assert {one.status_code for one in await asyncio.gather(*waits)} == {200}
+        assert (await bot.get("/api/v1/requests")).status_code == 200
+        assert service.serving.limits.answering == 0
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/api/v1/requests", "/nowhere", "/sign-in/link.js"])
+async def test_every_answer_tells_browsers_to_load_nothing_from_elsewhere(tmp_path, path):
+    async with serving(tmp_path / "vault") as service:
+        headers = (await service.client().get(path)).headers
+        policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+        assert policy == {
+            "default-src": "'none'",
+            "script-src": "'self'",
+            "style-src": "'self'",
+            "img-src": "'self' data:",
+            "connect-src": "'self'",
+            "form-action": "'self'",
+            "frame-ancestors": "'none'",
+            "base-uri": "'none'",
+        }
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == "no-store"
+        assert headers["cross-origin-opener-policy"] == "same-origin"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "camera=()" in headers["permissions-policy"]
+        assert "strict-transport-security" not in headers
+        assert "access-control-allow-origin" not in headers
+
+
+async def test_an_answer_to_a_fault_has_the_headers_too(tmp_path, monkeypatch):
+    async with serving(tmp_path / "vault", url="https://hitl.example") as service:
+
+        async def fail(*_, **__):
+            raise RuntimeError("a fault")
+
+        monkeypatch.setattr(service.hitl, "list_requests", fail)
+        answer = await service.reviewer().get("/api/v1/requests")
+        assert answer.status_code == 500
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+
+
+async def test_pages_of_other_sites_are_told_nothing(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        asks = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+        answer = await service.client().options("/api/v1/requests", headers=asks)
+        assert not [name for name in answer.headers if name.startswith("access-control")]
