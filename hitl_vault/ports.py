@@ -63,8 +63,22 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a request stands in the order of all: by the time it was asked, then by its id."""
+
+    created_at: datetime
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which requests to find; None means any. Newest first, unless `oldest_first`."""
+    """Which requests to find; None means any. Newest first, unless `oldest_first`.
+
+    Asked at or after `since` and before `until`. `text` stands in what was said: the id, the type,
+    the description, the details, who asked, why it was answered so; A to Z in either case. `after`
+    leaves out everything up to and including that place in the order: who goes on from the last
+    request of a page gets every other one once, whatever is asked meanwhile.
+    """
 
     statuses: frozenset[Status] | None = None
     type: str | None = None
@@ -72,6 +86,9 @@ class Filter:
     run_id: str | None = None
     id_prefix: str | None = None
     since: datetime | None = None
+    until: datetime | None = None
+    text: str | None = None
+    after: Place | None = None
     due_before: datetime | None = None
     limit: int | None = None
     oldest_first: bool = False

@@ -5,6 +5,7 @@ Every error names the field and what is accepted.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import re
@@ -17,7 +18,7 @@ from hitl_vault.core.canonical import check_details, with_details
 from hitl_vault.core.durations import parse_duration
 from hitl_vault.core.model import MAX_ID_BYTES, Action, Details, Status, is_valid_id, make_id
 from hitl_vault.errors import InvalidRequest
-from hitl_vault.ports import Filter
+from hitl_vault.ports import Filter, Place
 
 MAX_TEXT_BYTES = 1_048_576
 MAX_NAME_BYTES = 200
@@ -102,7 +103,7 @@ def count_of(value: object, name: str, least: int = 0) -> int:
 
 def filter_of(
     *, status: object, type: object, requested_by: object, run_id: object, since: object,
-    limit: object, now: datetime,
+    until: object, text: object, after: Place | None, limit: object, now: datetime,
 ) -> Filter:  # fmt: skip
     """Return which requests are wanted; raise InvalidRequest for what names none."""
     return Filter(
@@ -110,7 +111,10 @@ def filter_of(
         type=_text_or_none(type, "type"),
         requested_by=_text_or_none(requested_by, "requested_by"),
         run_id=_text_or_none(run_id, "run_id"),
-        since=_moment(since, now),
+        since=_moment(since, "since", now),
+        until=_moment(until, "until", now),
+        text=_text_or_none(text, "text") or None,
+        after=after,
         limit=None if limit is None else count_of(limit, "limit"),
     )
 
@@ -126,28 +130,33 @@ def _statuses(status: object) -> frozenset[Status] | None:
     return frozenset(word_of(word, Status, "status") for word in wanted)
 
 
-def _moment(since: object, now: datetime) -> datetime | None:
+def _moment(given: object, name: str, now: datetime) -> datetime | None:
     """Return an aware time, or the time so long ago as a text such as `7d` says."""
-    if isinstance(since, str):
-        try:
-            return now - timedelta(seconds=parse_duration(since))
-        except ValueError:
-            since = repr(since)[:80]
-    elif since is None:
+    if given is None:
         return None
-    elif isinstance(since, datetime):
-        if since.utcoffset() is not None:
+    at = _moment_in(given, now) if isinstance(given, str) else given
+    if isinstance(at, datetime):
+        if at.utcoffset() is not None:
             try:
-                return since.astimezone(UTC)
+                return at.astimezone(UTC)
             except OverflowError:  # the first or last day there is, in another time zone
-                return since
-        since = "a datetime without a time zone"
+                return at
+        problem = "a datetime without a time zone"
     else:
-        since = since.__class__.__name__
+        problem = repr(given)[:80] if isinstance(given, str) else given.__class__.__name__
     raise InvalidRequest(
-        'since must be a datetime with a time zone, or how long ago, such as "7d" or "12h", '
-        f"not {since}"
+        f'{name} must be a datetime with a time zone, or how long ago, such as "7d" or "12h", '
+        f"not {problem}"
     )
+
+
+def _moment_in(text: str, now: datetime) -> datetime | None:
+    """Return the time a text says: so long ago, or a date and time (ISO 8601)."""
+    with contextlib.suppress(ValueError):
+        return now - timedelta(seconds=parse_duration(text))
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(text)
+    return None
 
 
 def _shown(value: object) -> str:

@@ -16,7 +16,7 @@ from hitl_vault.engine.desk import Desk, Notice
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
 from hitl_vault.errors import RequestNotFound
-from hitl_vault.ports import Capabilities
+from hitl_vault.ports import Capabilities, Place
 
 
 class Looking(ABC):
@@ -58,6 +58,9 @@ class Looking(ABC):
         requested_by: str | None = None,
         run_id: str | None = None,
         since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        text: str | None = None,
+        after: Place | None = None,
         limit: int | None = None,
     ) -> list[Request]:
         """Return the requests that match, newest first.
@@ -65,7 +68,12 @@ class Looking(ABC):
         Args:
             status: One status or several, as recorded; None for any.
             since: Asked at or after this time, which needs a time zone; or how long ago at most,
-                such as "7d" or "12h".
+                such as "7d" or "12h". A text may also be a date and time with its zone (ISO 8601).
+            until: Asked before this time, given as `since` is.
+            text: Stands in what was said: the id, the description, the details and the like; A to Z
+                in either case. Without a `limit` met early, this reads every request.
+            after: Leaves out everything up to and including this place in the order, which is that
+                of the last request of the page before.
             limit: At most so many; 0 gives none.
 
         Raises:
@@ -78,6 +86,9 @@ class Looking(ABC):
                 requested_by=requested_by,
                 run_id=run_id,
                 since=since,
+                until=until,
+                text=text,
+                after=after,
                 limit=limit,
                 now=self._parts.clock.now(),
             )

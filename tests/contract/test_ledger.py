@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from hitl_vault.adapters.ledger import sqlite_rows as rows
 from hitl_vault.adapters.ledger.memory import MemoryLedger
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
 from hitl_vault.core import commands as c
@@ -27,7 +29,7 @@ from hitl_vault.core.model import (
 )
 from hitl_vault.core.register import Grant, Register
 from hitl_vault.errors import InvalidRequest, NotOpen, RequestNotFound, StorageError
-from hitl_vault.ports import Counts, Filter, Kept
+from hitl_vault.ports import Counts, Filter, Kept, Place
 from hitl_vault.testing.clock import START, FakeClock
 from hitl_vault.testing.samples import make_ask, make_claim, make_finish, make_vote
 
@@ -401,6 +403,109 @@ async def test_each_filter_leaves_out_the_rest(ledger, clock):
     assert await ids(since=START + timedelta(seconds=1, microseconds=1)) == ["b-3"]
     assert await ids(type="payment", requested_by="invoice-agent", limit=5) == ["a_1"]
     assert await ids(type="\ud800") == []
+
+
+async def test_until_ends_before_its_moment(ledger, clock):
+    """`since` and `until` of two neighbours hold every request once."""
+    await accept(ledger, make_ask("a"))
+    clock.advance(1)
+    await accept(ledger, make_ask("b"))
+    middle = START + timedelta(seconds=1)
+    assert [one.id for one in await ledger.find(Filter(until=middle))] == ["a"]
+    assert [one.id for one in await ledger.find(Filter(since=middle))] == ["b"]
+
+
+async def test_a_text_is_found_in_what_was_said_and_nowhere_else(ledger):
+    """Words, keys and values of the details, reasons and remarks; never the names of fields."""
+    await accept(
+        ledger,
+        make_ask(
+            "pay-1",
+            details={
+                "note": 'Say "hi" to 100% of Ünal\\Co_\n',
+                "to": {"Name": "Zoë"},
+                "sums": [17.5, 250],
+            },
+        ),
+    )
+    request = await accept(ledger, make_ask("pay-2", details={"to": "nobody"}))
+    await accept(ledger, make_vote(request, answer=Answer.REJECT, reason="wrong IBAN"))
+    await accept(ledger, c.Comment(id="pay-1", comment_id="c-1", author="bo", text="see ticket 99"))
+
+    async def ids(text):
+        return [found.id for found in await ledger.find(Filter(text=text))]
+
+    for text in ('"HI"', "100%", "Ünal\\", "co_\n", "zoë", "name", "17.5", "250", "TICKET 9"):
+        assert await ids(text) == ["pay-1"], text
+    assert await ids("iban") == await ids("nobody") == ["pay-2"]
+    assert await ids("PAY-") == ["pay-2", "pay-1"]
+    for text in ("zoË", "policy_sha256", "pending", "100_", "_%", "\ud800", "\0"):
+        assert await ids(text) == [], text
+    one = Filter(text="pay", statuses=frozenset({Status.PENDING}), limit=1)
+    assert [found.id for found in await ledger.find(one)] == ["pay-1"]
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("statuses", [None, frozenset({Status.PENDING, Status.APPROVED})])
+async def test_pages_hold_every_request_once_whatever_is_asked_meanwhile(
+    ledger, clock, oldest_first, statuses
+):
+    """Going on from the last request of a page skips none and repeats none, in either order."""
+    for number in range(7):
+        request = await accept(ledger, make_ask(f"{'aBcDeFg'[number]}-{number}"))
+        if number % 2:
+            await accept(ledger, make_vote(request))
+        clock.advance(number % 3)  # some of the same moment
+    before = [
+        one.id for one in await ledger.find(Filter(statuses=statuses, oldest_first=oldest_first))
+    ]
+    assert len(before) == 7
+    read, after = [], None
+    while page := await ledger.find(
+        Filter(statuses=statuses, oldest_first=oldest_first, after=after, limit=2)
+    ):
+        read += [one.id for one in page]
+        after = Place(created_at=page[-1].created_at, id=page[-1].id.upper())
+        clock.advance(1)
+        await accept(ledger, make_ask(f"new-{len(read)}"))
+        if len(read) > 20:
+            break
+    assert [id for id in read if not id.startswith("new")] == before
+    assert len(set(read)) == len(read)
+    if not oldest_first:
+        assert read == before
+
+
+async def test_a_page_is_found_by_an_index_whatever_it_is_filtered_by(workspace, clock):
+    """No filter reads the whole table; only a text that is searched for does."""
+    ledger = SqliteLedger(workspace / "l.db", clock)
+    try:
+        await accept(ledger, make_ask("pay-1"))
+        place = Place(created_at=START, id="pay-1")
+        for filter in (
+            {},
+            {"type": "payment"},
+            {"requested_by": "bot"},
+            {"run_id": "r-1"},
+            {"statuses": frozenset({Status.PENDING})},
+            {"since": START, "until": START},
+        ):
+            for after in (None, place):
+                plan = _plan(workspace / "l.db", Filter(**filter, after=after, limit=5))
+                assert "USING INDEX requests_by" in plan, plan
+                assert "SCAN requests\n" not in plan, plan
+    finally:
+        await ledger.aclose()
+
+
+def _plan(path, filter):
+    with closing(sqlite3.connect(path)) as connection:
+        statements = []
+        connection.set_trace_callback(statements.append)
+        rows.find(connection, filter)
+        connection.set_trace_callback(None)
+        found = connection.execute(f"EXPLAIN QUERY PLAN {statements[0]}")
+        return "\n".join(detail for *_, detail in found) + "\n"
 
 
 async def test_what_is_due_is_found_to_the_microsecond(ledger, clock):

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from hitl_vault.adapters.ledger.cas import Write, decide, decide_register
+from hitl_vault.adapters.ledger.searching import matches
 from hitl_vault.adapters.ledger.waking import WakingLedger
 from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.commands import Ask, Command, RegisterCommand
 from hitl_vault.core.events import Recorded
-from hitl_vault.core.lifecycle import is_overdue, joins, next_due
+from hitl_vault.core.lifecycle import is_overdue, joins
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.rates import WINDOW_S, Asked, is_limited
 from hitl_vault.core.register import REGISTER_ID, Register
@@ -91,9 +92,10 @@ class MemoryLedger(WakingLedger):
 
     async def find(self, filter: Filter) -> list[Request]:
         """Return the requests that match."""
-        found = [request for request in self._all() if _matches(request, filter)]
+        found = [request for request in self._all() if matches(request, filter)]
         found.sort(
-            key=lambda request: (request.created_at, request.id), reverse=not filter.oldest_first
+            key=lambda request: (request.created_at, request.id.casefold()),
+            reverse=not filter.oldest_first,
         )
         return found[: filter.limit]
 
@@ -162,16 +164,3 @@ class MemoryLedger(WakingLedger):
         """Dismiss who still waits."""
         self._closed = True
         self._dismiss_waiters()
-
-
-def _matches(request: Request, want: Filter) -> bool:
-    due = next_due(request)
-    return (
-        (want.statuses is None or request.status in want.statuses)
-        and (want.type is None or request.action.type == want.type)
-        and (want.requested_by is None or request.action.requested_by == want.requested_by)
-        and (want.run_id is None or request.action.run_id == want.run_id)
-        and (want.since is None or request.created_at >= want.since)
-        and (want.due_before is None or (due is not None and due[0] <= want.due_before))
-        and (want.id_prefix is None or request.id.casefold().startswith(want.id_prefix.casefold()))
-    )

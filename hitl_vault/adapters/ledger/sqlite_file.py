@@ -50,6 +50,11 @@ MIGRATIONS = [
     """
     CREATE TABLE register (rev INTEGER NOT NULL, state BLOB NOT NULL)
     """,
+    """
+    CREATE INDEX requests_by_type ON requests (type, created_us);
+    CREATE INDEX requests_by_requester ON requests (requested_by, created_us);
+    CREATE INDEX requests_by_run ON requests (run_id, created_us) WHERE run_id <> ''
+    """,
 ]
 
 
@@ -139,9 +144,10 @@ def _refuse_to_forget(path: Path, lost: Lost, still: Callable[[], bool], how: st
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    version, application, tables = connection.execute(  # of one moment: another may be making it
+        "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)"
+        " FROM pragma_user_version, pragma_application_id"
+    ).fetchone()
     if application != APPLICATION_ID and (application or version or tables):
         raise StorageError(
             f"{path} is a database of another program, not a ledger; nothing was changed. Move it "
