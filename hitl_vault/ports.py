@@ -19,6 +19,8 @@ from hitl_vault.core.model import Request, Status
 from hitl_vault.core.people import People
 from hitl_vault.core.register import Register
 from hitl_vault.core.statement import Envelope
+from hitl_vault.core.tracing import Trace
+from hitl_vault.ports_watching import Tallying
 
 if TYPE_CHECKING:  # listing requests must not load the readers of notes
     from hitl_vault.document.ballot import Folder
@@ -126,7 +128,7 @@ class Heard:
     history: tuple[Recorded, ...]
 
 
-class Ledger(Protocol):
+class Ledger(Tallying, Protocol):
     """The truth: requests and the chained events that made them.
 
     Guarantees of every adapter:
@@ -373,9 +375,8 @@ class VaultFolder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """Paths (relative to the vault) that may have changed. `all` means: look at everything again.
-
-    `ledger` means that another process may have committed.
+    """Paths (relative to the vault) that may have changed. `all` means: look at everything again;
+    `ledger` that another process may have committed.
     """
 
     paths: frozenset[str] = field(default_factory=frozenset)
@@ -459,6 +460,7 @@ class PeopleSource(Protocol):
 class Message:
     """What people are told. `id` is the same at every try, so that a receiver can leave out
     repeats. `body` is plain text or Markdown whose agent text is inert; `facts` the same as JSON.
+    `trace` is the one trace context of everything told, where it is one.
     """
 
     id: str
@@ -466,6 +468,7 @@ class Message:
     body: str
     facts: dict[str, Any]
     urgent: bool = False
+    trace: Trace | None = None
 
 
 class Notifier(Protocol):
@@ -488,8 +491,7 @@ class Notifier(Protocol):
 class PolicySource(Protocol):
     """Where the policy's text comes from."""
 
-    name: str
-    """What people call it: the file's name."""
+    name: str  # what people call it: the file's name
 
     def load(self) -> bytes:
         """Return the text.
@@ -530,8 +532,7 @@ class CheckpointStore(Protocol):
     Guarantees: what is noted is added and changes nothing noted before.
     """
 
-    name: str
-    """What it may be called in messages: no secret."""
+    name: str  # what it may be called in messages: no secret
 
     async def note(self, line: str) -> None:
         """Note one line; returns within seconds, or raises NotSent."""

@@ -51,6 +51,15 @@ class Parcel:
     leased: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How many duties are still to be told: `due` now, or put off (`later`), and given up."""
+
+    due: int = 0
+    later: int = 0
+    dead: int = 0
+
+
 class Outbox(Protocol):
     """What is still to be told, durably. The ledger says what happened; this says who knows.
 
@@ -108,6 +117,10 @@ class Outbox(Protocol):
 
     async def find(self) -> list[Parcel]:
         """Return everything that is not settled, oldest first."""
+        ...
+
+    async def backlog(self, now: datetime) -> Backlog:
+        """Count what is not settled, without reading it."""
         ...
 
     async def retry(self, ids: Collection[str] | None, now: datetime) -> int:

@@ -39,6 +39,8 @@ def request_record(request: Request) -> dict[str, Any]:
         "agent": action["agent"],
         "run_id": action["run_id"],
         "key": request.key,
+        "traceparent": request.trace.traceparent if request.trace else "",
+        "tracestate": request.trace.tracestate if request.trace else "",
         "risk": verdict["risk"],
         "summary": verdict["summary"],
         "rules": verdict["rules"],

@@ -27,6 +27,7 @@ from hitl_vault.adapters.proof.ssh import SshProver
 from hitl_vault.adapters.proof.totp import TotpFactors
 from hitl_vault.adapters.ssh.signing import AllowedSigners
 from hitl_vault.adapters.tokens import Tokens
+from hitl_vault.adapters.tracing.opentelemetry import OpenTelemetryTracer
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
 from hitl_vault.adapters.vault.templates import VaultMessages, VaultRenderer
@@ -115,6 +116,7 @@ def assemble(
             options=options_of(settings),
             people=FilePeople(state / "reviewers.toml").load,
             provers={prover.kind: prover for prover in provers},
+            tracer=OpenTelemetryTracer(),
             code_key=FileCodeKey(keys / "code.key"),
             second_factor=TotpFactors(keys / "totp.toml"),
             absolute=lambda path: str(root / path),

@@ -19,6 +19,7 @@ from hitl_vault.core.model import (
     Verdict,
 )
 from hitl_vault.core.register import Grant
+from hitl_vault.core.tracing import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Ask:
 
     With `join`, an ask without a key is one with the pending request for the same payload that has
     none either (`lifecycle.joins`). `max_pending` and `max_per_minute` limit what one requester may
-    ask for; 0 is no limit.
+    ask for; 0 is no limit. `trace` is kept with the request, and judged by nobody.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Ask:
     join: bool = False
     max_pending: int = 0
     max_per_minute: int = 0
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

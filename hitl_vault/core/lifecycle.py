@@ -14,6 +14,7 @@ from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Answer, Comment, Effect, Request, Status, is_valid_id
 from hitl_vault.core.steps import TRANSITIONS, Refusal, Step, Why
+from hitl_vault.core.tracing import headers_of
 
 MAX_COMMENTS, MAX_COMMENT_CHARS = 200, 10_000  # they are stored with every later state
 MAX_REFUSED = 100  # of one request; more of them prove nothing new and would fill the disk
@@ -164,6 +165,7 @@ def _ask(request: Request | None, ask: c.Ask, now: datetime) -> Step | Refusal:
         updated_at=now,
         expires_at=now + timedelta(seconds=need.timeout_s),
         key=ask.key,
+        trace=ask.trace,
     )
     data = {
         "payload_sha256": ask.payload_sha256,
@@ -171,6 +173,7 @@ def _ask(request: Request | None, ask: c.Ask, now: datetime) -> Step | Refusal:
         "rules": list(ask.verdict.rules),
         "policy_sha256": ask.verdict.policy_sha256,
         "expires_at": new.expires_at.isoformat(),
+        **headers_of(ask.trace),
     }
     return Step(
         request=new,

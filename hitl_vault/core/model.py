@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from hitl_vault.core.tracing import Trace
+
 Details: TypeAlias = dict[str, Any]
 """A JSON object. Treated as frozen: never changed in place after it entered a value."""
 
@@ -279,6 +281,7 @@ class Request:
     codes: tuple[Code, ...] = ()
     refused: int = 0  # how many answers were recorded as forged, replayed or mistyped
     spent_proofs: tuple[str, ...] = ()
+    trace: Trace | None = None  # which trace it was asked in
 
     @property
     def requirement(self) -> Requirement:

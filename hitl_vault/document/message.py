@@ -181,6 +181,8 @@ def facts(news: News) -> dict[str, Any]:
             "requested_by": request.action.requested_by,
             "agent": request.action.agent,
             "run_id": request.action.run_id,
+            "traceparent": request.trace.traceparent if request.trace else "",
+            "tracestate": request.trace.tracestate if request.trace else "",
             "risk": request.verdict.risk.value,
             "summary": request.verdict.summary,
             "rules": list(request.verdict.rules),

@@ -25,6 +25,7 @@ from hitl_vault.engine.execution import check_outcome
 from hitl_vault.engine.looking import Looking
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.recording import Recording
+from hitl_vault.engine.spans import said
 from hitl_vault.engine.timers import mark_if_dead
 from hitl_vault.errors import InvalidRequest, Refused, TrustError
 from hitl_vault.ports import Kept, Receipt
@@ -126,7 +127,8 @@ class Answering(Looking):
         if proof or code or totp:
             vote = await self._proven(request, vote, proof, code, totp)
         try:
-            receipt = await self._submit(vote)
+            with self._parts.tracer.span("hitl.decide", request.trace, said(vote)):
+                receipt = await self._submit(vote)
         except Refused as error:
             problem = proving.proves_nothing(self._parts, error.current or request, vote)
             if problem:

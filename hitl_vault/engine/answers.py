@@ -31,6 +31,7 @@ from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.showing import holds_words
+from hitl_vault.engine.spans import said
 from hitl_vault.errors import ConfigError, DocumentError, InvalidRequest, TrustError
 from hitl_vault.ports import Kept, Loaded, Receipt
 
@@ -222,7 +223,10 @@ class Answers:
         return await proving.by_code(self._parts, request, vote, answered.code)
 
     async def _submit(self, vote: c.Vote) -> Receipt:
-        receipt = await self._parts.ledger.submit(vote)
+        heard = self._parts.ledger.heard(vote.id)
+        trace = None if heard is None else heard.request.trace
+        with self._parts.tracer.span("hitl.decide", trace, said(vote)):
+            receipt = await self._parts.ledger.submit(vote)
         request = receipt.request
         if request is not None and receipt.kept is Kept.REFUSED:
             await self._record_refused(request, vote)

@@ -16,6 +16,7 @@ from hitl_vault.core.canonical import check_details, payload_sha256, with_detail
 from hitl_vault.core.model import Details, Request, Status
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.spans import said
 from hitl_vault.errors import (
     Conflict,
     Denied,
@@ -111,7 +112,8 @@ class Execution:
             denied_by=denied_by,
         )
         try:
-            receipt = await self._submit(claim)
+            with self._parts.tracer.span("hitl.claim", request.trace, said(claim)):
+                receipt = await self._submit(claim)
         except Refused as refused:
             if denied_by:
                 raise Denied(str(refused), request) from refused

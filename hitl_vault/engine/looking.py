@@ -10,6 +10,7 @@ from hitl_vault.core import lifecycle
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request, Status
+from hitl_vault.core.tally import Tally
 from hitl_vault.engine.alerts import Alert, firing
 from hitl_vault.engine.checks import filter_of, known_id, name_of
 from hitl_vault.engine.desk import Desk, Notice
@@ -17,6 +18,7 @@ from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
 from hitl_vault.errors import RequestNotFound
 from hitl_vault.ports import Capabilities, Place
+from hitl_vault.ports_telling import Backlog
 
 
 class Looking(ABC):
@@ -99,6 +101,23 @@ class Looking(ABC):
         options = self._parts.options
         since = self._parts.clock.now() - timedelta(seconds=options.alert_within_s)
         return firing(await self._parts.ledger.count(since), options)
+
+    async def tally(self) -> Tally:
+        """Add up every request there is, and say up to which event; well under a second for
+        100,000 of them. For who goes on counting with `subscribe`.
+        """
+        return await self._parts.ledger.tally()
+
+    async def head(self) -> Head:
+        """Return the end of the chain of events."""
+        return await self._parts.ledger.head()
+
+    async def backlog(self) -> Backlog:
+        """Count what people are still to be told."""
+        telling = self._parts.telling
+        if telling is None:
+            return Backlog()
+        return await telling.outbox.backlog(self._parts.clock.now())
 
     async def history(self, id: str) -> list[Recorded]:
         """Return what happened to a request, in order."""

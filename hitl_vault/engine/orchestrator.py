@@ -271,8 +271,10 @@ class Orchestrator(Answering, Granting):
             join=join,
             max_pending=options.max_pending_per_agent,
             max_per_minute=options.max_requests_per_minute,
+            trace=self._parts.tracer.current(),
         )
-        receipt = await self._submit(ask, show=False)
+        with self._parts.tracer.span("hitl.ask", attributes={"hitl.type": type}):
+            receipt = await self._submit(ask, show=False)
         assert receipt.request is not None
         request = await answer_by_grant(self._parts, self.policies, receipt.request)
         if receipt.kept is Kept.ACCEPTED and request is receipt.request:

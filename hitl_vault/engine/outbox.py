@@ -21,6 +21,7 @@ from hitl_vault.core.duties import Duty, duties, held_until, is_wanted, who_must
 from hitl_vault.core.events import Kind, Recorded
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.register import REGISTER_ID
+from hitl_vault.core.tracing import Trace
 from hitl_vault.document.message import News, facts
 from hitl_vault.engine.codes import text_of_code
 from hitl_vault.engine.parts import Parts, Telling
@@ -328,6 +329,7 @@ class OutboxRunner:
             body=body,
             facts={"vault": self._telling.vault_id, "events": [facts(one) for one in news]},
             urgent=any(duty.urgent for duty, _, _ in wanted),
+            trace=_one_trace(wanted),
         )
 
     async def _news_of(
@@ -366,3 +368,9 @@ class OutboxRunner:
         if found is None or not found.notify:
             raise NotSent("the record of reviewers has no address of this person any more")
         return found.notify
+
+
+def _one_trace(wanted: list[tuple[Duty, Request | None, Recorded]]) -> Trace | None:
+    """Return the trace that everything in a message belongs to, None if they are several."""
+    traces = {request.trace if request is not None else None for _, request, _ in wanted}
+    return traces.pop() if len(traces) == 1 else None

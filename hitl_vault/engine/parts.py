@@ -28,6 +28,7 @@ from hitl_vault.ports import (
     Watcher,
 )
 from hitl_vault.ports_telling import ChannelSource, Outbox
+from hitl_vault.ports_watching import Tracer, Untraced
 
 _UNREADABLE = (
     "the record of reviewers cannot be read, so no name and no role counts until it is mended; "
@@ -108,6 +109,7 @@ class Parts:
     second_factor: SecondFactor | None = None
     absolute: Callable[[str], str] = str
     telling: Telling | None = None
+    tracer: Tracer = field(default_factory=Untraced)
 
     def standing(self, reviewer: str) -> Standing:
         """Return as whom this person answers now; as nobody where the record cannot be read."""

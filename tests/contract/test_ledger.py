@@ -14,6 +14,7 @@ import pytest
 from hitl_vault.adapters.ledger import sqlite_rows as rows
 from hitl_vault.adapters.ledger.memory import MemoryLedger
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
+from hitl_vault.core import chain
 from hitl_vault.core import commands as c
 from hitl_vault.core.canonical import payload_sha256
 from hitl_vault.core.chain import Head
@@ -28,6 +29,8 @@ from hitl_vault.core.model import (
     Status,
 )
 from hitl_vault.core.register import Grant, Register
+from hitl_vault.core.tally import BOUNDS_S, OTHER, Decided
+from hitl_vault.core.tracing import Trace
 from hitl_vault.errors import InvalidRequest, NotOpen, RequestNotFound, StorageError
 from hitl_vault.ports import Counts, Filter, Kept, Place
 from hitl_vault.testing.clock import START, FakeClock
@@ -861,3 +864,64 @@ async def test_counts_say_how_the_desk_stands(ledger, clock):
     assert (await ledger.count(start)).expired == 2
     clock.advance(86400)  # the approval was never used
     assert await ledger.count(start) == Counts(rejected=1, expired=3)
+
+
+async def test_everything_is_added_up_as_of_one_event(ledger, clock):
+    """What waits, by type, rule and requester how it was decided, and how soon."""
+    for number, type in enumerate(["payment", "payment", "deploy", "deploy", "deploy"]):
+        await accept(ledger, ask_for(f"r-{number}", make_ask(type=type).action))
+        clock.advance(1)
+    clock.advance(60)
+    await accept(ledger, make_vote(await ledger.get("r-0")))
+    await accept(ledger, make_claim(await ledger.get("r-0")))
+    await accept(ledger, make_vote(await ledger.get("r-2"), answer=Answer.REJECT))
+    await accept(ledger, c.Cancel(id="r-3", by="invoice-agent"))
+    clock.advance(3600)
+    await accept(ledger, c.Expire(id="r-4"))
+    tally = await ledger.tally()
+    assert tally.seq == (await ledger.head()).seq
+    assert tally.asked == {"payment": 2, "deploy": 3}
+    assert tally.decided == {
+        (Decided.APPROVED, "payment"): 1,
+        (Decided.REJECTED, "deploy"): 1,
+        (Decided.CANCELLED, "deploy"): 1,
+        (Decided.EXPIRED, "deploy"): 1,
+    }
+    assert tally.by_requester[Decided.APPROVED, "invoice-agent"] == 1
+    assert tally.by_rule.total() == 4
+    assert list(tally.pending) == ["r-1"]
+    assert tally.oldest_pending_s(clock.now()) == pytest.approx(3664)
+    assert sum(tally.times) == 2  # only people's answers
+    assert tally.times[BOUNDS_S.index(300.0)] == 2
+    assert tally.times_s == pytest.approx(65 + 63)
+    assert tally.share(Decided.REJECTED) == pytest.approx(1 / 3)
+
+
+async def test_ever_new_names_are_added_up_under_one(ledger):
+    for number in range(60):
+        await accept(ledger, make_ask(f"r-{number}", type=f"type-{number}"))
+    tally = await ledger.tally()
+    assert len(tally.asked) == 51
+    assert (tally.asked["type-0"], tally.asked[OTHER]) == (1, 10)
+
+
+async def test_the_trace_a_request_was_asked_in_is_kept_with_it(ledger):
+    """In the record and in its first event; it is no part of what an approval binds to."""
+    trace = Trace(traceparent=f"00-{'4' * 32}-{'a' * 16}-01", tracestate="k=v")
+    request = await accept(ledger, replace(make_ask(), trace=trace))
+    assert request.trace == trace == (await ledger.get("pay-1")).trace
+    assert request.payload_sha256 == make_ask().payload_sha256
+    (asked,) = await ledger.history("pay-1")
+    assert asked.event.data["traceparent"] == trace.traceparent
+    assert asked.event.data["tracestate"] == "k=v"
+    again = await ledger.submit(replace(make_ask(), trace=None))
+    assert (again.kept, again.request.trace) == (Kept.DUPLICATE, trace)
+
+
+async def test_what_was_stored_before_there_were_traces_is_read(ledger):
+    """A state without the field is a request without a trace."""
+    request = await accept(ledger, make_ask())
+    stored = chain.encode_request(request)
+    before = stored.replace(b',"trace":null', b"")
+    assert before != stored
+    assert chain.decode_request(before) == request

@@ -13,6 +13,7 @@ from hitl_vault.adapters.outbox.sqlite import SqliteOutbox
 from hitl_vault.core.duties import Duty
 from hitl_vault.core.events import Kind
 from hitl_vault.errors import NewerFormat, StorageError
+from hitl_vault.ports_telling import Backlog
 from hitl_vault.testing.clock import START as NOW
 
 MINUTE = timedelta(minutes=1)
@@ -163,6 +164,20 @@ async def test_retry_of_all_means_every_dead_letter(outbox):
     await outbox.put_off("v-2-ops", holder="one", at=NOW + MINUTE)
     assert await outbox.retry(None, NOW) == 1
     assert [(p.tries, p.dead) for p in await outbox.find()] == [(0, False), (1, False)]
+
+
+async def test_the_backlog_is_counted_without_reading_it(outbox):
+    assert await outbox.backlog(NOW) == Backlog()
+    await outbox.put(
+        [duty(1), duty(2, due=NOW + MINUTE), duty(3, way="mail", gathered=True), duty(4)],
+        after=None,
+        upto=4,
+    )
+    assert await outbox.backlog(NOW) == Backlog(due=3, later=1)
+    assert await outbox.backlog(NOW + MINUTE) == Backlog(due=4)
+    (parcel,) = await lease(outbox, limit=1)
+    await outbox.give_up(parcel.id, holder="one", problem="no")
+    assert await outbox.backlog(NOW) == Backlog(due=2, later=1, dead=1)
 
 
 async def test_urgent_messages_go_first_then_the_oldest(outbox):

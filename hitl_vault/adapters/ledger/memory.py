@@ -17,6 +17,7 @@ from hitl_vault.core.lifecycle import is_overdue, joins
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.rates import WINDOW_S, Asked, is_limited
 from hitl_vault.core.register import REGISTER_ID, Register
+from hitl_vault.core.tally import Tally
 from hitl_vault.errors import NotOpen
 from hitl_vault.ports import Capabilities, Clock, Counts, Filter, Receipt
 
@@ -127,6 +128,13 @@ class MemoryLedger(WakingLedger):
             rejected=late.count(Status.REJECTED),
             expired=late.count(Status.EXPIRED),
         )
+
+    async def tally(self) -> Tally:
+        """Add up every request."""
+        added = Tally(seq=self._head.seq)
+        for request in sorted(self._all(), key=lambda one: one.created_at):
+            added.add(request)
+        return added
 
     async def history(self, id: str) -> list[Recorded]:
         """Return the events of one request."""

@@ -19,6 +19,7 @@ from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
 from hitl_vault.core.register import Register
+from hitl_vault.core.tally import Tally
 from hitl_vault.errors import LedgerCorrupt, NotOpen
 from hitl_vault.ports import Counts, Filter
 
@@ -98,6 +99,11 @@ class LedgerReader:
         """Return how the desk stands, by the columns alone."""
         with self._readable() as connection:
             return counts.count(connection, since, now)
+
+    def tally(self) -> Tally:
+        """Add up every request there is, as of one moment."""
+        with self._readable() as connection:
+            return counts.tally(connection)
 
     def briefs(self, since: datetime | None) -> Iterator[counts.Brief]:
         """Yield what is counted of the requests asked since then, oldest first."""

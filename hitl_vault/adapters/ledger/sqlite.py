@@ -34,6 +34,7 @@ from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
 from hitl_vault.core.rates import Asked, is_limited
 from hitl_vault.core.register import Register
+from hitl_vault.core.tally import Tally
 from hitl_vault.errors import Indeterminate, LedgerCorrupt, NotOpen, StorageError
 from hitl_vault.ports import Capabilities, Clock, Counts, Filter, Receipt
 
@@ -231,6 +232,10 @@ class SqliteLedger(WakingLedger):
         """Count in a thread."""
         now = self._clock.now()
         return await asyncio.to_thread(self._aside, lambda reader: reader.count(since, now))
+
+    async def tally(self) -> Tally:
+        """Add up every request in a thread."""
+        return await asyncio.to_thread(self._aside, LedgerReader.tally)
 
     async def history(self, id: str) -> list[Recorded]:
         """Return the events of one request in order."""

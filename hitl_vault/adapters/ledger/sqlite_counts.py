@@ -14,6 +14,7 @@ from hitl_vault.core.commands import Ask
 from hitl_vault.core.lifecycle import is_overdue, joins
 from hitl_vault.core.model import Answer, Request, Risk, Status
 from hitl_vault.core.rates import WINDOW_S, Asked
+from hitl_vault.core.tally import Tally
 from hitl_vault.ports import Counts
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -74,6 +75,7 @@ class BriefAction(msgspec.Struct, gc=False):
 class Brief(msgspec.Struct, gc=False):
     """Of a stored request, what is counted: read in a tenth of the time the whole takes."""
 
+    id: str
     status: Status
     action: BriefAction
     verdict: BriefVerdict
@@ -100,6 +102,20 @@ def briefs(connection: sqlite3.Connection, since: datetime | None) -> Iterator[B
         (0 if since is None else microseconds(since),),
     )
     return (read_brief(state) for (state,) in found)
+
+
+def tally(connection: sqlite3.Connection) -> Tally:
+    """Add up every request there is, as of one moment."""
+    added = Tally()
+    connection.execute("BEGIN")  # what is read below is of one moment
+    try:
+        (seq,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        for brief in briefs(connection, None):
+            added.add(brief)
+    finally:
+        connection.execute("ROLLBACK")
+    added.seq = seq
+    return added
 
 
 def _due(connection: sqlite3.Connection, now_us: int) -> list[Request]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hitl_vault.adapters.notify.secrets import Secrets
+from hitl_vault.core.tracing import headers_of
 from hitl_vault.errors import ConfigError, NotSent
 from hitl_vault.ports import Clock, Message
 
@@ -62,6 +63,7 @@ class WebhookNotifier:
             "webhook-signature": " ".join(
                 signer.sign(msg_id=message.id, timestamp=now, data=body) for signer in signers
             ),
+            **headers_of(message.trace),
         }
         try:
             async with (

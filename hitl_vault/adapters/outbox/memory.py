@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hitl_vault.core.duties import Duty
-from hitl_vault.ports_telling import Parcel
+from hitl_vault.ports_telling import Backlog, Parcel
 
 _FAR = timedelta(days=8)
 
@@ -126,6 +126,18 @@ class MemoryOutbox:
         ]
         every = [*self._parcels.values(), *alone]
         return sorted(every, key=lambda parcel: (parcel.duties[0].seq, parcel.id))
+
+    async def backlog(self, now: datetime) -> Backlog:
+        """Count the duties."""
+        open_, due, dead = 0, 0, 0
+        for parcel in await self.find():
+            number = len(parcel.duties)
+            if parcel.next_at is None:
+                dead += number
+                continue
+            open_ += number
+            due += number * (not now < parcel.next_at <= now + _FAR)
+        return Backlog(due=due, later=open_ - due, dead=dead)
 
     async def retry(self, ids: Collection[str] | None, now: datetime) -> int:
         """Make parcels due now."""

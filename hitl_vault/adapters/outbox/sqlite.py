@@ -20,7 +20,7 @@ from hitl_vault.adapters.vault.worker import Worker
 from hitl_vault.core.duties import Duty
 from hitl_vault.core.events import Kind
 from hitl_vault.errors import NewerFormat, StorageError
-from hitl_vault.ports_telling import Parcel
+from hitl_vault.ports_telling import Backlog, Parcel
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -138,6 +138,18 @@ class SqliteOutbox:
         statement = f"SELECT {_COLUMNS} FROM duties ORDER BY parcel, seq"  # noqa: S608
         rows = await self._do(lambda connection: connection.execute(statement).fetchall())
         return sorted(_parcels(rows), key=lambda parcel: (parcel.duties[0].seq, parcel.id))
+
+    async def backlog(self, now: datetime) -> Backlog:
+        """Count by the columns alone."""
+        statement = "SELECT dead, due_us <= ? OR due_us > ?, count(*) FROM duties GROUP BY 1, 2"
+        values = (_us(now), _us(now + _FAR))
+        rows = await self._do(lambda connection: connection.execute(statement, values).fetchall())
+        found = {(bool(dead), bool(due)): number for dead, due, number in rows}
+        return Backlog(
+            due=found.get((False, True), 0),
+            later=found.get((False, False), 0),
+            dead=sum(number for (dead, _), number in found.items() if dead),
+        )
 
     async def retry(self, ids: Collection[str] | None, now: datetime) -> int:
         """Make parcels due now."""
