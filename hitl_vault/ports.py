@@ -10,16 +10,13 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.commands import Command, RegisterCommand
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request, Status
-from hitl_vault.core.people import People
 from hitl_vault.core.register import Register
-from hitl_vault.core.statement import Envelope
-from hitl_vault.core.tracing import Trace
 from hitl_vault.ports_watching import Tallying
 
 if TYPE_CHECKING:  # listing requests must not load the readers of notes
@@ -400,94 +397,6 @@ class Watcher(Protocol):
         ...
 
 
-class Prover(Protocol):
-    """Judges one kind of signature. Guarantees: never takes a key or a namespace that is not on
-    record, or whose time is not now; never says yes in doubt.
-    """
-
-    kind: str
-
-    async def key_of(self, envelope: Envelope, reviewer: str, at: datetime) -> str:
-        """Return the name of the reviewer's key that made the signature.
-
-        Raises:
-            TrustError: It does not prove that this reviewer signed exactly these bytes.
-        """
-        ...
-
-
-class SecondFactor(Protocol):
-    """Judges time-based codes. Guarantees: constant-time; a step is returned for its code only."""
-
-    def step_of(self, reviewer: str, typed: str, at: datetime) -> int | None:
-        """Return the time step whose code was typed, None if it is none of the near ones.
-
-        Raises:
-            ConfigError: The reviewer has no second factor, or it cannot be judged here.
-        """
-        ...
-
-
-class CodeKey(Protocol):
-    """The secret that one-time codes follow from: the same for every process of a vault."""
-
-    def load(self) -> bytes:
-        """Return it; made now if there is none.
-
-        Raises:
-            ConfigError, StorageError: It cannot be read or made, or others may read it.
-        """
-        ...
-
-
-class PeopleSource(Protocol):
-    """Where the record of reviewers and their keys comes from; read again whenever it has changed.
-
-    Guarantees: cheap while nothing has changed: it is asked before every vote and every second.
-    """
-
-    def load(self) -> People:
-        """Return who may answer, and by which keys.
-
-        Raises:
-            ConfigError: The reviewers cannot be read; the message names the file and what is wrong.
-                Keys that cannot be read are said in `keys_problem`, and there are none.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """What people are told. `id` is the same at every try, so that a receiver can leave out
-    repeats. `body` is plain text or Markdown whose agent text is inert; `facts` the same as JSON.
-    `trace` is the one trace context of everything told, where it is one.
-    """
-
-    id: str
-    subject: str
-    body: str
-    facts: dict[str, Any]
-    urgent: bool = False
-    trace: Trace | None = None
-
-
-class Notifier(Protocol):
-    """A way to tell people.
-
-    Guarantees: returns once the message was taken, within a time of its own; never shows a secret.
-    """
-
-    name: str
-
-    async def send(self, message: Message, to: Sequence[str] = ()) -> None:
-        """Hand the message over; `to` are addresses, none for the notifier's own.
-
-        Raises:
-            NotSent: It was not taken, for now or for ever; the message says why, without secrets.
-        """
-        ...
-
-
 class PolicySource(Protocol):
     """Where the policy's text comes from."""
 
@@ -511,35 +420,6 @@ class PolicySource(Protocol):
 
     def keep(self, text: bytes) -> None:
         """Remember a text that could be read, for a time when the present one cannot."""
-        ...
-
-
-class PolicyLock(Protocol):
-    """Says whether a policy was signed by somebody who may. Guarantees: never yes in doubt."""
-
-    def seen(self) -> object:
-        """Return something that compares unequal whenever the answer may have changed."""
-        ...
-
-    def signed_by(self, policy_sha256: str) -> str:
-        """Return who signed the policy with this digest, "" if nobody did, as far as is shown."""
-        ...
-
-
-class CheckpointStore(Protocol):
-    """Where heads of the chain are noted, outside of the vault.
-
-    Guarantees: what is noted is added and changes nothing noted before.
-    """
-
-    name: str  # what it may be called in messages: no secret
-
-    async def note(self, line: str) -> None:
-        """Note one line; returns within seconds, or raises NotSent."""
-        ...
-
-    async def newest(self) -> str:
-        """Return the line noted last, "" if it is not known."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Owns the contracts of telling people: how it is set up, and what is still to be told. Never
 implements one.
 
-`ports.Notifier` carries a message; these say which, to whom, and whether it was.
+A `Notifier` carries a message; the others say which, to whom, and whether it was.
 """
 
 from __future__ import annotations
@@ -9,10 +9,42 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from hitl_vault.core.duties import Duty, Way
-from hitl_vault.ports import Notifier
+from hitl_vault.core.tracing import Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What people are told. `id` is the same at every try, so that a receiver can leave out
+    repeats. `body` is plain text or Markdown whose agent text is inert; `facts` the same as JSON.
+    `trace` is the one trace context of everything told, where it is one.
+    """
+
+    id: str
+    subject: str
+    body: str
+    facts: dict[str, Any]
+    urgent: bool = False
+    trace: Trace | None = None
+
+
+class Notifier(Protocol):
+    """A way to tell people.
+
+    Guarantees: returns once the message was taken, within a time of its own; never shows a secret.
+    """
+
+    name: str
+
+    async def send(self, message: Message, to: Sequence[str] = ()) -> None:
+        """Hand the message over; `to` are addresses, none for the notifier's own.
+
+        Raises:
+            NotSent: It was not taken, for now or for ever; the message says why, without secrets.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,8 @@ from hitl_vault.config import STATE_FOLDER, Settings, find_vault, load_settings
 from hitl_vault.engine import orchestrator
 from hitl_vault.engine.parts import Options, Parts, Telling
 from hitl_vault.errors import ConfigError, InvalidRequest
-from hitl_vault.ports import CheckpointStore, Clock, Prover
+from hitl_vault.ports import Clock
+from hitl_vault.ports_trust import CheckpointStore, Prover
 
 
 class Orchestrator(orchestrator.Orchestrator):

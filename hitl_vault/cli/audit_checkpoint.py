@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hitl_vault.adapters.ledger.reader import LedgerReader
     from hitl_vault.core.checkpoint import Checkpoint, Compared
-    from hitl_vault.ports import CheckpointStore
+    from hitl_vault.ports_trust import CheckpointStore
 
 
 def checkpoint(

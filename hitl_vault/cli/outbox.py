@@ -140,7 +140,7 @@ async def _try(channel: Channel, to: Sequence[str]) -> str:
     import secrets
 
     from hitl_vault.errors import ConfigError, NotSent
-    from hitl_vault.ports import Message
+    from hitl_vault.ports_telling import Message
 
     message = Message(
         id=f"test-{secrets.token_hex(8)}",

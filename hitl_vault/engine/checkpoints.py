@@ -10,7 +10,7 @@ from datetime import timedelta
 from hitl_vault.core.checkpoint import Checkpoint, checkpoint_line, parse_checkpoint
 from hitl_vault.engine.parts import Parts
 from hitl_vault.errors import HitlVaultError
-from hitl_vault.ports import CheckpointStore
+from hitl_vault.ports_trust import CheckpointStore
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 60.0

@@ -26,8 +26,8 @@ from hitl_vault.document.message import News, facts
 from hitl_vault.engine.codes import text_of_code
 from hitl_vault.engine.parts import Parts, Telling
 from hitl_vault.errors import ConfigError, HitlVaultError, NotSent, StorageError
-from hitl_vault.ports import Filter, Message
-from hitl_vault.ports_telling import Channel, Outbox, Parcel
+from hitl_vault.ports import Filter
+from hitl_vault.ports_telling import Channel, Message, Outbox, Parcel
 
 _log = logging.getLogger(__name__)
 _POLL_S = 5.0  # behind the wake-ups of this process: what others left, and changed set-ups

@@ -14,20 +14,9 @@ from hitl_vault.document.render import Renderer
 from hitl_vault.document.voters import NOBODY, Voters, asks_several, voters_of
 from hitl_vault.engine.alerts import Thresholds
 from hitl_vault.errors import ConfigError
-from hitl_vault.ports import (
-    CheckpointStore,
-    Clock,
-    CodeKey,
-    Ledger,
-    PolicyLock,
-    PolicySource,
-    Presence,
-    Prover,
-    SecondFactor,
-    VaultFolder,
-    Watcher,
-)
+from hitl_vault.ports import Clock, Ledger, PolicySource, Presence, VaultFolder, Watcher
 from hitl_vault.ports_telling import ChannelSource, Outbox
+from hitl_vault.ports_trust import CheckpointStore, CodeKey, PolicyLock, Prover, SecondFactor
 from hitl_vault.ports_watching import Tracer, Untraced
 
 _UNREADABLE = (

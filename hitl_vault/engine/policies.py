@@ -22,7 +22,8 @@ from hitl_vault.core.policy_diff import compare
 from hitl_vault.core.requirements import stricter
 from hitl_vault.engine.parts import Options
 from hitl_vault.errors import PolicyError
-from hitl_vault.ports import Clock, PolicyLock, PolicySource
+from hitl_vault.ports import Clock, PolicySource
+from hitl_vault.ports_trust import PolicyLock
 
 _log = logging.getLogger(__name__)
 _SETTLE_S = 0.3  # how long a changed text must stay the same

@@ -17,7 +17,7 @@ from hitl_vault.adapters.notify.apprise import AppriseNotifier, load
 from hitl_vault.adapters.notify.secrets import Secrets
 from hitl_vault.adapters.notify.webhook import WebhookNotifier
 from hitl_vault.errors import ConfigError, NotSent
-from hitl_vault.ports import Message
+from hitl_vault.ports_telling import Message
 from hitl_vault.testing.clock import FakeClock
 
 KEY = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()

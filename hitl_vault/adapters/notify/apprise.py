@@ -18,7 +18,7 @@ from typing import Any
 
 from hitl_vault.adapters.notify.secrets import Secrets
 from hitl_vault.errors import ConfigError, NotSent
-from hitl_vault.ports import Message
+from hitl_vault.ports_telling import Message
 
 _MOST_LEFT = 8  # threads of one notifier that hang; more would only hang too
 _STATUS = re.compile(r"error=(\d{3})\b")

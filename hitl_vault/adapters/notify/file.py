@@ -40,8 +40,8 @@ from hitl_vault.core.hours import Quiet, parse_quiet
 from hitl_vault.core.model import Risk
 from hitl_vault.core.voting import person
 from hitl_vault.errors import ConfigError
-from hitl_vault.ports import Clock, Notifier
-from hitl_vault.ports_telling import Channel
+from hitl_vault.ports import Clock
+from hitl_vault.ports_telling import Channel, Notifier
 
 NAME = "notify.toml"
 _VIA = ("apprise", "webhook")

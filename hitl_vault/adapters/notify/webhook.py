@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from hitl_vault.adapters.notify.secrets import Secrets
 from hitl_vault.core.tracing import headers_of
 from hitl_vault.errors import ConfigError, NotSent
-from hitl_vault.ports import Clock, Message
+from hitl_vault.ports import Clock
+from hitl_vault.ports_telling import Message
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -23,8 +23,8 @@ from hitl_vault.document.render import TEMPLATE, Renderer
 from hitl_vault.engine.orchestrator import Orchestrator
 from hitl_vault.engine.parts import Options, Parts, Telling
 from hitl_vault.errors import ConfigError, Indeterminate, PolicyError, StorageError
-from hitl_vault.ports import Hints, Message, Receipt
-from hitl_vault.ports_telling import Channel
+from hitl_vault.ports import Hints, Receipt
+from hitl_vault.ports_telling import Channel, Message
 from hitl_vault.testing.clock import FakeClock
 from hitl_vault.testing.memory_vault import MemoryVault
 
