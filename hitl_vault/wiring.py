@@ -128,7 +128,6 @@ def assemble(
                 outbox=SqliteOutbox(state / "outbox.db"),
                 channels=FileChannels(state, clock),
                 messages=VaultMessages(state / "templates"),
-                vault_id=ledger.vault_id,
             ),
         )
         opened.pop_all()

@@ -182,7 +182,7 @@ class OutboxRunner:
             duties,
             ways=[channel.way for channel in self._channels().values()],
             people=self._parts.people(),
-            vault_id=self._telling.vault_id,
+            vault_id=self._parts.vault_id,
             now=self._clock.now(),
         )
 
@@ -327,7 +327,7 @@ class OutboxRunner:
             id=parcel.id,
             subject=subject,
             body=body,
-            facts={"vault": self._telling.vault_id, "events": [facts(one) for one in news]},
+            facts={"vault": self._parts.vault_id, "events": [facts(one) for one in news]},
             urgent=any(duty.urgent for duty, _, _ in wanted),
             trace=_one_trace(wanted),
         )

@@ -57,12 +57,11 @@ class Standing(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """What telling people is made of. `vault_id` begins the id of every message."""
+    """What telling people is made of."""
 
     outbox: Outbox
     channels: ChannelSource
     messages: MessageRenderer
-    vault_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +72,8 @@ class Parts:
     `watching` false: the engine reads no notes and runs no timers, and watches only while somebody
     waits, for commits of other processes. Without `telling`, people are told only by their notes.
     One-time codes are worked out from `code_key`; None where there is none.
-    `vault_id` is what signed answers name the vault by; `provers` judge them, by the kind of their
-    keys.
+    `vault_id` is what signed answers name the vault by, and what the id of every message begins
+    with; `provers` judge such answers, by the kind of their keys.
     """
 
     ledger: Ledger

@@ -258,9 +258,9 @@ class Office:
                 outbox=self.outbox,
                 channels=self.channels,
                 messages=self.messages,
-                vault_id="vault",
             ),
             code_key=self.code_key,
+            vault_id="vault",
         )
 
     def load_people(self) -> People:
