@@ -14,6 +14,7 @@ from hitl_vault.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from hitl_vault.adapters.ledger.sqlite_counts import Brief, BriefVote
+    from hitl_vault.engine.alerts import Alert
 
 _BAR = 24
 
@@ -50,11 +51,9 @@ def stats(
 def print_alerts(vault: VaultOption = None, json: JsonOption = False) -> None:
     """Print the alerts that fire; exit with 11 if any does.
 
-    The thresholds are settings: alert_pending, alert_oldest_s, alert_rejected_percent,
-    alert_expired, alert_within_s.
+    Since when one fires is known where a desk runs. The thresholds are settings: alert_pending,
+    alert_oldest_s, alert_rejected_percent, alert_expired, alert_within_s.
     """
-    from dataclasses import asdict
-
     from hitl_vault.cli.exits import ALERT
     from hitl_vault.cli.opening import reading
     from hitl_vault.cli.printing import Cell, print_lines
@@ -65,13 +64,26 @@ def print_alerts(vault: VaultOption = None, json: JsonOption = False) -> None:
     with reading(vault) as opened:
         limits = {name: getattr(opened.settings, name) for name in Thresholds.__slots__}
         within = timedelta(seconds=opened.settings.alert_within_s)
-        found = firing(opened.ledger.count(now - within, now), Thresholds(**limits))
+        counts = opened.ledger.count(now - within, now)
+        found = firing(counts, Thresholds(**limits), opened.ledger.register())
     if json:
-        print(as_json([asdict(alert) for alert in found]))
+        print(as_json([_alert_record(alert) for alert in found]))
     else:
-        print_lines([Cell(alert.message, "red") for alert in found])
+        print_lines([Cell(_alert_line(alert), "red") for alert in found])
     if found:
         raise typer.Exit(ALERT)
+
+
+def _alert_record(alert: Alert) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(alert) | {"since": None if alert.since is None else alert.since.isoformat()}
+
+
+def _alert_line(alert: Alert) -> str:
+    from hitl_vault.cli.printing import stamp
+
+    return alert.message + (f" (it fires since {stamp(alert.since)})" if alert.since else "")
 
 
 def count(briefs: Iterable[Brief], now: datetime) -> dict[str, Any]:

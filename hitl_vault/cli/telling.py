@@ -189,6 +189,8 @@ _FACTS: dict[Kind, Callable[[str, dict[str, Any]], str]] = {
     Kind.GRANT_REVOKED: lambda _, data: f"revokes {safe(data.get('grant_id'))}{_because(data)}",
     Kind.FACTOR_SPENT: lambda *_: "a second factor is used",
     Kind.FACTOR_MISSED: lambda *_: "a code of a second factor is wrong",
+    Kind.ALERT_FIRED: lambda _, data: f"an alert fires{_because(data, 'message')}",
+    Kind.ALERT_ENDED: lambda _, data: f"an alert ends{_because(data, 'message')}",
 }
 
 

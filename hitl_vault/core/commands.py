@@ -265,7 +265,25 @@ class MissFactor:
     reviewer: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAlert:
+    """Put on record that an alert fires, or no longer does. `message` says so for people."""
+
+    name: str
+    fires: bool
+    message: str
+    value: float
+    threshold: float
+
+
 RegisterCommand: TypeAlias = (
-    RecordPolicy | RecordReviewers | MakeGrant | UseGrant | RevokeGrant | SpendFactor | MissFactor
+    RecordPolicy
+    | RecordReviewers
+    | MakeGrant
+    | UseGrant
+    | RevokeGrant
+    | SpendFactor
+    | MissFactor
+    | RecordAlert
 )
 """What can be asked of the register, which is of the vault as a whole."""

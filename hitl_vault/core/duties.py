@@ -32,6 +32,9 @@ CALLS = frozenset(
 DEFAULT_EVENTS = CALLS | {Kind.EXPIRED, Kind.LOST}
 """What people are told of where the set-up does not say."""
 
+ALERTS = frozenset({Kind.ALERT_FIRED, Kind.ALERT_ENDED})
+"""What is told besides where a way is for no particular people."""
+
 OF_REQUESTS = frozenset(Kind) - OF_THE_REGISTER
 
 OLD = timedelta(days=7)
@@ -146,7 +149,8 @@ def _told(
     recorded: Recorded, request: Request | None, people: People, now: datetime
 ) -> list[Reviewer]:
     if request is None:
-        return []
+        everybody = people.reviewers.values() if recorded.event.kind in ALERTS else ()
+        return _once([_present(one, people, now) for one in everybody])
     if recorded.event.kind is Kind.CODE_ISSUED:
         return _named([str(recorded.event.data.get("reviewer", ""))], people)
     if recorded.event.kind in CALLS:

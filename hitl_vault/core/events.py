@@ -36,6 +36,8 @@ class Kind(StrEnum):
     GRANT_REVOKED = "grant_revoked"
     FACTOR_SPENT = "factor_spent"
     FACTOR_MISSED = "factor_missed"  # a wrong code of a second factor
+    ALERT_FIRED = "alert_fired"
+    ALERT_ENDED = "alert_ended"
 
 
 OF_THE_REGISTER = frozenset(
@@ -47,6 +49,8 @@ OF_THE_REGISTER = frozenset(
         Kind.GRANT_REVOKED,
         Kind.FACTOR_SPENT,
         Kind.FACTOR_MISSED,
+        Kind.ALERT_FIRED,
+        Kind.ALERT_ENDED,
     }
 )
 """The kinds that are of the vault as a whole, and stand in no request's history."""

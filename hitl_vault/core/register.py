@@ -1,7 +1,7 @@
 """Owns the values of the register: what is on record for a vault as a whole. Never acts.
 
-The policy and the reviewers in force, standing grants, used-up second factors. `registering` judges
-what may change it.
+The policy and the reviewers in force, standing grants, used-up second factors, which alerts fire.
+`registering` judges what may change it.
 """
 
 from __future__ import annotations
@@ -72,6 +72,15 @@ class MissedFactor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandingAlert:
+    """Whether an alert fires, and since when it does or does not."""
+
+    name: str
+    fires: bool
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Register:
     """The vault's record; `rev` 0 where nothing was ever recorded, and grows by 1 a step."""
 
@@ -82,7 +91,12 @@ class Register:
     grants: tuple[Grant, ...] = ()
     spent_factors: tuple[SpentFactor, ...] = ()
     missed_factors: tuple[MissedFactor, ...] = ()
+    alerts: tuple[StandingAlert, ...] = ()
 
     def grant(self, grant_id: str) -> Grant | None:
         """Return a grant by its id, in force or not."""
         return next((grant for grant in self.grants if grant.grant_id == grant_id), None)
+
+    def alert(self, name: str) -> StandingAlert | None:
+        """Return how an alert stands, None if it never fired."""
+        return next((alert for alert in self.alerts if alert.name == name), None)

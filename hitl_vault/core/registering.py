@@ -9,12 +9,21 @@ from typing import Any, assert_never
 from hitl_vault.core import commands as c
 from hitl_vault.core import grants
 from hitl_vault.core.events import Event, Kind
-from hitl_vault.core.register import REGISTER_ID, Grant, MissedFactor, Register, SpentFactor
+from hitl_vault.core.register import (
+    REGISTER_ID,
+    Grant,
+    MissedFactor,
+    Register,
+    SpentFactor,
+    StandingAlert,
+)
 from hitl_vault.core.steps import Refusal, Why
 from hitl_vault.core.voting import person
 
 MAX_GRANTS = 1_000
 MAX_MISSED, MISSED_FOR = 20, timedelta(hours=1)
+ALERT_STANDS = timedelta(minutes=10)
+"""An alert that fired, or ended, stays so for this long: what goes up and down is told calmly."""
 _KEEP_ENDED = 100  # grants that can no longer be used, kept for `list`; the chain keeps all
 
 
@@ -45,6 +54,8 @@ def record(register: Register, command: c.RegisterCommand, now: datetime) -> Reg
             return _spend(register, command, now)
         case c.MissFactor():
             return _miss(register, command, now)
+        case c.RecordAlert():
+            return _alert(register, command, now)
         case _:
             assert_never(command)
 
@@ -232,3 +243,23 @@ def _spend(register: Register, spend: c.SpendFactor, now: datetime) -> RegisterS
     return _step(
         register, now, Kind.FACTOR_SPENT, spend.reviewer, data, spent_factors=(*others, spent)
     )
+
+
+def _alert(register: Register, alert: c.RecordAlert, now: datetime) -> RegisterStep | Refusal:
+    known = register.alert(alert.name)
+    if (known is not None and known.fires) == alert.fires:
+        return _duplicate(f"{alert.name} {'fires' if alert.fires else 'does not fire'} already")
+    if known is not None and now < known.since + ALERT_STANDS:
+        return _refused(f"{alert.name} changed less than {ALERT_STANDS} ago")
+    data = {
+        "name": alert.name,
+        "message": alert.message,
+        "value": alert.value,
+        "threshold": alert.threshold,
+    }
+    if known is not None and not alert.fires:
+        data["since"] = known.since.isoformat()
+    kind = Kind.ALERT_FIRED if alert.fires else Kind.ALERT_ENDED
+    others = tuple(other for other in register.alerts if other.name != alert.name)
+    new = StandingAlert(name=alert.name, fires=alert.fires, since=now)
+    return _step(register, now, kind, "clock", data, alerts=(*others, new))

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from hitl_vault.core.durations import show_duration
-from hitl_vault.core.duties import CALLS
+from hitl_vault.core.duties import ALERTS, CALLS
 from hitl_vault.core.events import Event, Kind, Recorded
 from hitl_vault.core.model import Answer, Assurance, Request, Status
+from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.document.inert import one_line, visible
 from hitl_vault.document.plain import plain, plain_json, plain_line, readable
 from hitl_vault.document.render import compiled
@@ -57,7 +58,7 @@ class MessageRenderer:
         if len(news) == 1:
             return self._filled(ONE, words(news[0], now))
         items = [words(one, now) for one in news]
-        requests = {one.recorded.event.request_id for one in news}
+        requests = {one.recorded.event.request_id for one in news} - {REGISTER_ID}
         return self._filled(SEVERAL, {"items": items, "count": len(requests)})
 
     def _filled(self, name: str, values: dict[str, Any]) -> tuple[str, str]:
@@ -78,12 +79,19 @@ def words(news: News, now: datetime) -> dict[str, Any]:
         "code": one_line(news.code),
         "waits_for": [plain_line(name, limit=80) for name in news.waits_for],
         "title": "",
-        "details": [],
+        "details": _of_alert(event) if event.kind in ALERTS else [],
+        "how": ["hitl alerts"] if event.kind is Kind.ALERT_FIRED else [],
         "exact": "",
         "id": "",
         "deadline": "",
     }
     return values if request is None else values | _of_request(news, request, now)
+
+
+def _of_alert(event: Event) -> list[str]:
+    found = [f"alert: {_name(event, 'name')}", f"threshold: above {_name(event, 'threshold')}"]
+    since = event.data.get("since")
+    return [*found, f"since: {_time(datetime.fromisoformat(since))}"] if since else found
 
 
 def _of_request(news: News, request: Request, now: datetime) -> dict[str, Any]:
@@ -247,4 +255,6 @@ _FACTS: dict[Kind, Callable[[Event], str]] = {
     Kind.GRANT_REVOKED: lambda event: f"{_name(event)} revoked a grant{_because(event)}",
     Kind.FACTOR_SPENT: lambda event: f"{_name(event)} used a second factor",
     Kind.FACTOR_MISSED: lambda event: f"A wrong code of {_name(event)}'s second factor was given",
+    Kind.ALERT_FIRED: lambda event: f"An alert fires{_because(event, 'message')}",
+    Kind.ALERT_ENDED: lambda event: f"An alert has ended{_because(event, 'message')}",
 }

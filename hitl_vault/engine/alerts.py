@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from hitl_vault.core.durations import show_duration
+from hitl_vault.core.register import Register
 from hitl_vault.ports import Counts
 
+_NOTHING = Register()
 LEAST_DECIDED = 5
 """So many must be decided before the share of rejections says anything."""
 
@@ -27,20 +30,39 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One alert that fires. `name` is stable; `value` and `threshold` are in the name's unit."""
+    """How one alert stands. `name` is stable; `value` and `threshold` are in the name's unit.
+
+    `since` is since when it is on record as firing, None where no desk has put it there yet.
+    """
 
     name: str
     message: str
     value: float
     threshold: float
+    since: datetime | None = None
+
+    @property
+    def fires(self) -> bool:
+        """True while the value is above the threshold."""
+        return self.value > self.threshold
 
 
-def firing(counts: Counts, thresholds: Thresholds) -> list[Alert]:
-    """Return the alerts that fire, in a fixed order: pending, oldest, rejected, expired."""
+def firing(counts: Counts, thresholds: Thresholds, register: Register = _NOTHING) -> list[Alert]:
+    """Return the alerts that fire, each with since when it is on record."""
+    on_record = {alert.name: alert.since for alert in register.alerts if alert.fires}
+    return [
+        replace(alert, since=on_record.get(alert.name))
+        for alert in judged(counts, thresholds)
+        if alert.fires
+    ]
+
+
+def judged(counts: Counts, thresholds: Thresholds) -> list[Alert]:
+    """Return how every alert stands, in a fixed order: pending, oldest, rejected, expired."""
     within = show_duration(thresholds.alert_within_s)
     decided = counts.approved + counts.rejected + counts.expired
     percent = 100 * counts.rejected / decided if decided else 0.0
-    judged = [
+    figures = [
         (
             "pending",
             counts.pending,
@@ -51,7 +73,9 @@ def firing(counts: Counts, thresholds: Thresholds) -> list[Alert]:
             "oldest_s",
             counts.oldest_pending_s or 0.0,
             thresholds.alert_oldest_s,
-            f"a request has waited for {show_duration(counts.oldest_pending_s or 0.0)}",
+            "no request waits"
+            if counts.oldest_pending_s is None
+            else f"a request has waited for {show_duration(counts.oldest_pending_s)}",
         ),
         (
             "rejected_percent",
@@ -68,6 +92,5 @@ def firing(counts: Counts, thresholds: Thresholds) -> list[Alert]:
     ]
     return [
         Alert(name=name, message=message, value=round(value, 3), threshold=threshold)
-        for name, value, threshold, message in judged
-        if value > threshold
+        for name, value, threshold, message in figures
     ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from hitl_vault.core import lifecycle
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.tally import Tally
-from hitl_vault.engine.alerts import Alert, firing
+from hitl_vault.engine.alerting import firing_now
+from hitl_vault.engine.alerts import Alert
 from hitl_vault.engine.checks import filter_of, known_id, name_of
 from hitl_vault.engine.desk import Desk, Notice
 from hitl_vault.engine.display import Display
@@ -98,9 +99,7 @@ class Looking(ABC):
 
     async def alerts(self) -> list[Alert]:
         """Return the alerts that fire now, by the thresholds in the settings (`alert_…`)."""
-        options = self._parts.options
-        since = self._parts.clock.now() - timedelta(seconds=options.alert_within_s)
-        return firing(await self._parts.ledger.count(since), options)
+        return await firing_now(self._parts)
 
     async def tally(self) -> Tally:
         """Add up every request there is, and say up to which event; well under a second for

@@ -127,7 +127,7 @@ class OutboxRunner:
                 return
 
     async def _begin(self) -> int:
-        """Begin at the head of the feed, and tell of what waits; return where that is."""
+        """Begin at the head of the feed, and tell of what waits and fires; return where that is."""
         ledger = self._parts.ledger
         head = (await ledger.head()).seq
         waiting = await ledger.find(Filter(statuses=frozenset({Status.PENDING})))
@@ -136,10 +136,24 @@ class OutboxRunner:
         for request in waiting:
             asked = (await ledger.history(request.id))[0]
             found += follows(asked, request)
+        for recorded in await self._alerts():
+            found += follows(recorded, None)
         if not await self._outbox.put(found, after=None, upto=head):
             return await self._outbox.cursor() or 0
         self._wake.set()
         return head
+
+    async def _alerts(self) -> list[Recorded]:
+        """Return the events of the alerts that fire."""
+        firing = {one.name for one in (await self._parts.ledger.register()).alerts if one.fires}
+        if not firing:
+            return []
+        newest = {
+            str(recorded.event.data.get("name")): recorded
+            for recorded in await self._parts.ledger.history(REGISTER_ID)
+            if recorded.event.kind is Kind.ALERT_FIRED
+        }
+        return [recorded for name, recorded in newest.items() if name in firing]
 
     async def _take_all(self) -> bool:
         """Put what follows from every event there is; False if another process did."""

@@ -1,5 +1,5 @@
-"""Owns what time alone brings: expiry, reminders, escalation, dead executors. Never judges a time:
-the ledger does, at commit; a timer only makes it visible.
+"""Owns what time alone brings: expiry, reminders, escalation, dead executors, alerts. Never judges
+a time: the ledger does, at commit; a timer only makes it visible.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TypeAlias
 from hitl_vault.core import commands as c
 from hitl_vault.core.lifecycle import next_due
 from hitl_vault.core.model import Request, Status
+from hitl_vault.engine.alerting import Alerting
 from hitl_vault.engine.codes import can_send, issue_where_wanted
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.recording import Recording
@@ -39,6 +40,7 @@ class Timers:
     ) -> None:
         self._parts, self._recording = parts, recording
         self._on_change, self._archive = on_change, archive
+        self._alerting = Alerting(parts)
         self._next_slow = 0.0
         self._codes_are_sent = False
 
@@ -65,6 +67,7 @@ class Timers:
             self._next_slow = now + _SLOW_ROUND_S
             await self.find_dead_executors()
             self._archive()
+        await self._alerting.look()
 
     async def sweep(self) -> int:
         """Submit what is due; return how many requests changed."""

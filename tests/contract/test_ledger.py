@@ -28,7 +28,8 @@ from hitl_vault.core.model import (
     Stage,
     Status,
 )
-from hitl_vault.core.register import Grant, Register
+from hitl_vault.core.register import REGISTER_ID, Grant, Register
+from hitl_vault.core.registering import ALERT_STANDS
 from hitl_vault.core.tally import BOUNDS_S, OTHER, Decided
 from hitl_vault.core.tracing import Trace
 from hitl_vault.errors import InvalidRequest, NotOpen, RequestNotFound, StorageError
@@ -685,6 +686,20 @@ async def test_of_many_uses_of_a_grant_only_as_many_count_as_it_has(ledger, cloc
     uses = [c.UseGrant(grant_id="grant-1", request_id=f"pay-{n}", limit=limit) for n in range(8)]
     receipts = await asyncio.gather(*(ledger.record(use) for use in uses))
     assert sum(receipt.kept is Kept.ACCEPTED for receipt in receipts) == 3
+
+
+async def test_of_many_desks_that_see_an_alert_one_records_it(ledger, clock):
+    def seen(*, fires):
+        return c.RecordAlert(name="pending", fires=fires, message="", value=11, threshold=10)
+
+    for fires in (True, False):
+        receipts = await asyncio.gather(*(ledger.record(seen(fires=fires)) for _ in range(6)))
+        assert sum(receipt.kept is Kept.ACCEPTED for receipt in receipts) == 1
+        assert (await ledger.register()).alert("pending").fires is fires
+        clock.advance(ALERT_STANDS.total_seconds())
+    history = await ledger.history(REGISTER_ID)
+    assert [one.event.kind for one in history] == [Kind.ALERT_FIRED, Kind.ALERT_ENDED]
+    assert isinstance(await ledger.verify(), Head)
 
 
 async def test_what_was_heard_is_what_is_stored(ledger):

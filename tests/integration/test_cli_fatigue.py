@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from cli_support import Cli
+from cli_support import Cli, until
 
 from hitl_vault.cli.options import parse_until
 from hitl_vault.errors import InvalidRequest
@@ -167,9 +167,25 @@ def test_alerts_end_with_11_and_silence_means_that_none_fires(cli):
             "message": "2 requests wait for an answer",
             "value": 2,
             "threshold": 1,
+            "since": None,
         }
     ]
     assert cli.run("stats", "--alerts", "--since", "1d").returncode == 2
+
+
+def test_a_running_desk_puts_alerts_on_record(cli):
+    """Once, also where two run; `hitl alerts` then says since when, and the record shows it."""
+    (cli.vault / ".hitl" / "config.toml").write_text("alert_pending = 1\n")
+    pay(cli)
+    pay(cli)
+    watching = [cli.start("watch"), cli.start("watch")]
+    until(lambda: json.loads(cli.run("alerts", "--json").stdout)[0]["since"])
+    line = cli.run("alerts").stdout
+    assert line.startswith("2 requests wait for an answer (it fires since 20")
+    shown = cli.ok("audit", "show")
+    assert shown.count("an alert fires: 2 requests wait for an answer") == 1
+    assert len(watching) == 2
+    cli.ok("audit", "verify")
 
 
 def test_until_is_the_end_of_a_day_or_after_a_while():

@@ -34,7 +34,7 @@ from hitl_vault.adapters.notify.apprise import AppriseNotifier
 from hitl_vault.adapters.notify.secrets import Secrets, is_reference
 from hitl_vault.adapters.notify.webhook import WebhookNotifier, is_in_the_open
 from hitl_vault.core.durations import parse_duration
-from hitl_vault.core.duties import DEFAULT_EVENTS, OF_REQUESTS, Way
+from hitl_vault.core.duties import ALERTS, DEFAULT_EVENTS, OF_REQUESTS, Way
 from hitl_vault.core.events import Kind
 from hitl_vault.core.hours import Quiet, parse_quiet
 from hitl_vault.core.model import Risk
@@ -130,13 +130,16 @@ class _Table:
         return Channel(way=way, notifier=self._notifier(via, secrets, clock, people=way.people))
 
     def _way(self, *, complete: bool) -> Way:
+        people, to = self._read("people", self._flag, False), self._read("to", self._names, ())
         events = OF_REQUESTS if complete else DEFAULT_EVENTS
+        if not people and not to:
+            events |= ALERTS
         return Way(
             name=self.name,
             events=self._read("events", self._events, events),
             risk=self._read("risk", self._risk, Risk.LOW),
-            to=self._read("to", self._names, ()),
-            people=self._read("people", self._flag, False),
+            to=to,
+            people=people,
             complete=complete,
             digest_s=self._read("digest", self._digest, 0.0),
             quiet=self._read("quiet", self._quiet, None),

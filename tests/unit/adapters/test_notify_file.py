@@ -8,7 +8,7 @@ from hitl_vault.adapters.clock import SystemClock
 from hitl_vault.adapters.notify.apprise import AppriseNotifier
 from hitl_vault.adapters.notify.file import FileChannels
 from hitl_vault.adapters.notify.webhook import WebhookNotifier
-from hitl_vault.core.duties import DEFAULT_EVENTS, OF_REQUESTS
+from hitl_vault.core.duties import ALERTS, DEFAULT_EVENTS, OF_REQUESTS
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Risk
 from hitl_vault.errors import ConfigError
@@ -58,9 +58,27 @@ def test_every_key_is_read(channels):
     assert (ops.digest_s, ops.tries) == (900, 3)
     assert ops.quiet is not None
     assert system.complete
-    assert system.events == OF_REQUESTS
+    assert system.events == OF_REQUESTS | ALERTS
     assert isinstance(found["mail"].notifier, AppriseNotifier)
     assert isinstance(found["system"].notifier, WebhookNotifier)
+
+
+def test_alerts_go_to_channels_and_webhooks_that_are_for_nobody_in_particular(channels):
+    """And wherever `events` names them."""
+    address = 'urls = ["json://localhost"]'
+    found = write(
+        channels,
+        f"[plain]\nvia = 'apprise'\n{address}\n"
+        f"[narrow]\nvia = 'apprise'\n{address}\nto = ['finance']\n"
+        "[mail]\nvia = 'apprise'\npeople = true\n"
+        "[oncall]\nvia = 'apprise'\npeople = true\nevents = ['alert_fired', 'alert_ended']\n",
+    ).load()
+    assert {name: channel.way.events & ALERTS for name, channel in found.items()} == {
+        "plain": ALERTS,
+        "narrow": frozenset(),
+        "mail": frozenset(),
+        "oncall": ALERTS,
+    }
 
 
 def test_without_a_file_nobody_is_told(channels):

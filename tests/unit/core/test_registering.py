@@ -11,7 +11,7 @@ from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Assurance, GrantLimit
 from hitl_vault.core.register import REGISTER_ID, Bound, Grant, Register
-from hitl_vault.core.registering import RegisterStep, is_in_force, record
+from hitl_vault.core.registering import ALERT_STANDS, RegisterStep, is_in_force, record
 from hitl_vault.core.steps import Refusal, Why
 from hitl_vault.testing.clock import START
 
@@ -155,3 +155,35 @@ def test_a_clock_set_back_never_reorders_the_record():
     register = after(c.RecordReviewers(sha256="a"))
     step = record(register, c.RecordReviewers(sha256="b"), START - timedelta(days=1))
     assert step.events[0].at == START
+
+
+def alert(*, fires=True, name="pending"):
+    return c.RecordAlert(name=name, fires=fires, message="11 wait", value=11, threshold=10)
+
+
+def test_an_alert_is_recorded_when_it_begins_and_when_it_ends():
+    """Once each, whoever says it again; one that never fired cannot end."""
+    refused(Register(), alert(fires=False), Why.DUPLICATE)
+    fires = record(Register(), alert(), START)
+    (event,) = fires.events
+    assert (event.kind, event.actor) == (Kind.ALERT_FIRED, "clock")
+    assert event.data == {"name": "pending", "message": "11 wait", "value": 11, "threshold": 10}
+    refused(fires.register, alert(), Why.DUPLICATE)
+    ended = record(fires.register, alert(fires=False), START + ALERT_STANDS)
+    (event,) = ended.events
+    assert (event.kind, event.data["since"]) == (Kind.ALERT_ENDED, START.isoformat())
+    refused(ended.register, alert(fires=False), Why.DUPLICATE)
+
+
+def test_an_alert_that_changed_stands_for_a_while():
+    """What goes up and down all the time is told every ten minutes at the most."""
+    soon = START + ALERT_STANDS - timedelta(seconds=1)
+    fires = after(alert())
+    refused(fires, alert(fires=False), Why.REFUSED, now=soon)
+    assert fires.alert("pending").since == START
+    ended = record(fires, alert(fires=False), START + ALERT_STANDS).register
+    refused(ended, alert(), Why.REFUSED, now=soon + ALERT_STANDS)
+    again = record(ended, alert(), START + 2 * ALERT_STANDS).register
+    assert again.alert("pending").fires
+    assert len(again.alerts) == 1
+    assert record(again, alert(name="expired"), START + 2 * ALERT_STANDS).register.alerts[1:]
