@@ -264,10 +264,15 @@ class TrustError(HitlVaultError):
 
 
 class NotSent(HitlVaultError):
-    """A message was not taken. `again` says whether a later try may succeed."""
+    """A message was not taken. `again` says whether a later try may succeed.
+
+    `taken` are tags of those of its addresses that did take it, to be left out then.
+    """
 
     code = "not_sent"
 
-    def __init__(self, message: str, *, again: bool = True) -> None:
+    def __init__(
+        self, message: str, *, again: bool = True, taken: frozenset[str] = frozenset()
+    ) -> None:
         super().__init__(message)
-        self.again = again
+        self.again, self.taken = again, taken

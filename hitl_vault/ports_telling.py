@@ -38,11 +38,15 @@ class Notifier(Protocol):
 
     name: str
 
-    async def send(self, message: Message, to: Sequence[str] = ()) -> None:
-        """Hand the message over; `to` are addresses, none for the notifier's own.
+    async def send(
+        self, message: Message, to: Sequence[str] = (), *, but: Collection[str] = ()
+    ) -> None:
+        """Hand the message over; `to` are addresses, none for the notifier's own. `but` are the
+        tags of those that took it at an earlier try (`NotSent.taken`), and are left out.
 
         Raises:
-            NotSent: It was not taken, for now or for ever; the message says why, without secrets.
+            NotSent: It was not taken by all, for now or for ever; the message says why, without
+                secrets.
         """
         ...
 
@@ -71,7 +75,8 @@ class ChannelSource(Protocol):
 class Parcel:
     """What is sent as one message: one duty, or several that were gathered.
 
-    `tries` counts this one, too. `next_at` is None where it is given up (`dead`).
+    `tries` counts this one, too. `next_at` is None where it is given up (`dead`). `taken` are tags
+    of the addresses that have taken it, where others have not.
     """
 
     id: str
@@ -81,6 +86,7 @@ class Parcel:
     dead: bool = False
     next_at: datetime | None = None
     leased: bool = False
+    taken: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +106,15 @@ class Outbox(Protocol):
         Together: `put` stores the duties and how far the feed was followed, or nothing.
         Once each: a duty that was put is there until it is settled or dropped, whoever puts it.
         One at a time: a parcel that is leased is given to nobody else until the lease ends.
-        Losing all of it is safe: `cursor` is then None, and what waits is put again.
+        Losing it is safe: `cursor` is then None, and `told` says from where to follow the feed
+        again. What was told since may then be told twice; nothing is left out.
     """
+
+    async def told(self) -> int | None:
+        """Return the ledger `seq` up to which all was told or given up, None where that is not
+        known. It may be too low, never too high.
+        """
+        ...
 
     async def cursor(self) -> int | None:
         """Return the ledger `seq` up to which all is put, None if nothing ever was."""
@@ -134,13 +147,24 @@ class Outbox(Protocol):
         ...
 
     async def put_off(
-        self, id: str, *, holder: str, at: datetime, problem: str = "", tried: bool = True
+        self,
+        id: str,
+        *,
+        holder: str,
+        at: datetime,
+        problem: str = "",
+        tried: bool = True,
+        taken: frozenset[str] = frozenset(),
     ) -> None:
-        """Try the parcel again then; without `tried` it was no try."""
+        """Try the parcel again then; without `tried` it was no try. `taken` is kept beside what
+        was known of it.
+        """
         ...
 
-    async def give_up(self, id: str, *, holder: str, problem: str) -> None:
-        """Keep the parcel as a dead letter."""
+    async def give_up(
+        self, id: str, *, holder: str, problem: str, taken: frozenset[str] = frozenset()
+    ) -> None:
+        """Keep the parcel as a dead letter; `taken` as `put_off` does."""
         ...
 
     async def next_due(self, ways: Collection[str]) -> datetime | None:

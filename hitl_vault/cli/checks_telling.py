@@ -70,23 +70,33 @@ def _way(channel: Channel, people: People) -> Iterator[Check]:
 
 
 async def letters(root: Path) -> list[Check]:
-    """Look for what could not be told."""
+    """Look for what could not be told, and for an outbox that was lost or damaged."""
+    from hitl_vault.adapters.outbox.file import asides
     from hitl_vault.adapters.outbox.sqlite import SqliteOutbox
 
     path = root / STATE_FOLDER / "outbox.db"
-    if not path.exists():
-        return []
-    box = SqliteOutbox(path)
+    damaged = [
+        Check(
+            Mark.LOOK,
+            "outbox",
+            f"a damaged one was set aside: {', '.join(asides(path))}",
+            "look at the disk; what may not have been told was told again. Then delete it",
+        )
+    ] * bool(asides(path))
+    box = SqliteOutbox(path, mends=False)
     try:
+        if not path.exists():
+            return damaged + _gone(await box.told())
         found = await box.find()
         names = FileChannels(root / STATE_FOLDER, SystemClock()).load()
     except HitlVaultError as error:
-        return [Check(Mark.WRONG, "outbox", str(error))]
+        advice = "keep a desk running, such as hitl watch"
+        return [*damaged, Check(Mark.WRONG, "outbox", str(error), advice)]
     finally:
         await box.aclose()
     dead = sum(parcel.dead for parcel in found)
     lost = sorted({parcel.duties[0].way for parcel in found} - names.keys())
-    checks = []
+    checks = damaged
     if dead:
         advice = "hitl outbox list, then hitl outbox retry --all or drop --all"
         checks.append(Check(Mark.LOOK, "outbox", f"{dead} could not be told", advice))
@@ -94,3 +104,11 @@ async def letters(root: Path) -> list[Check]:
         advice = f"put them back into {NAME}, or hitl outbox drop what waits for them"
         checks.append(Check(Mark.LOOK, "outbox", f"waits for ways: {', '.join(lost)}", advice))
     return checks or [Check(Mark.GOOD, "outbox", f"{len(found)} to be told")]
+
+
+def _gone(told: int | None) -> list[Check]:
+    if told is None:
+        return []
+    found = f"outbox.db is gone; everything up to event {told} was told"
+    advice = "the next desk makes it anew, and tells again what came later and what waits"
+    return [Check(Mark.LOOK, "outbox", found, advice)]

@@ -167,7 +167,7 @@ def _with(vault: str | None, work: Callable[[SqliteOutbox], Awaitable[_T]], othe
     path = root / STATE_FOLDER / "outbox.db"
 
     async def opened() -> _T:
-        box = SqliteOutbox(path)
+        box = SqliteOutbox(path, mends=False)  # a desk mends, and tells again
         try:
             return await work(box)
         finally:
@@ -220,6 +220,7 @@ def _record(parcel: Parcel) -> dict[str, Any]:
         "tries": parcel.tries,
         "next_try": None if parcel.next_at is None else parcel.next_at.isoformat(),
         "problem": parcel.problem,
+        "taken": len(parcel.taken),
         "events": [
             {"seq": duty.seq, "kind": duty.kind.value, "id": duty.request_id}
             for duty in parcel.duties

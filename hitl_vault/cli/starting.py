@@ -88,7 +88,7 @@ _IGNORE = """\
 # committed.
 ledger.db*
 documents.db*
-outbox.db*
+outbox.*
 keys/
 policy.last-good*
 reviewers.lock

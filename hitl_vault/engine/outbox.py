@@ -60,6 +60,7 @@ class OutboxRunner:
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._followed: int | None = None
         self._stored: int | None = None
+        self._look_at = 0.0
         self._holder = ""
         self._problems: dict[str, str] = {}
 
@@ -109,27 +110,50 @@ class OutboxRunner:
     async def _follow(self) -> None:
         while not self._channels():
             await self._clock.sleep(_POLL_S)
-        self._stored = await self._outbox.cursor()
-        if self._stored is None:
-            self._stored = await self._begin()
-        self._followed = self._stored
+        cursor = await self._outbox.cursor()
+        head = (await self._parts.ledger.head()).seq
+        if cursor is None or cursor > head:  # the latter is of another ledger
+            cursor = await self._begin(cursor, head)
+        self._followed = self._stored = cursor
         while self._channels():
-            await self._news(self._followed)
-            await self._clock.sleep(_TOGETHER_S)
-            if not await self._take_all():
-                return  # another process followed further; go on from there
-            self._problems.pop(_FOLLOWING, None)
+            if await self._is_news(self._followed):
+                await self._clock.sleep(_TOGETHER_S)
+                if not await self._take_all():
+                    return  # another process followed further; go on from there
+                self._problems.pop(_FOLLOWING, None)
+            if self._clock.monotonic() >= self._look_at:
+                self._look_at = self._clock.monotonic() + _POLL_S
+                if await self._outbox.cursor() != self._stored:
+                    return  # so it did, or the outbox was lost: go on from what is there
         await self._save()
 
-    async def _news(self, after: int) -> None:
+    async def _is_news(self, after: int) -> bool:
+        """Wait for an event, but not for long; True if there is one."""
+        event = asyncio.ensure_future(self._event(after))
+        waiting = [event, asyncio.ensure_future(self._clock.sleep(_POLL_S))]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        if event.cancelled():
+            return False
+        event.result()
+        return True
+
+    async def _event(self, after: int) -> None:
         async with aclosing(self._parts.ledger.changes(after, follow=True)) as feed:
             async for _ in feed:
                 return
 
-    async def _begin(self) -> int:
-        """Begin at the head of the feed, and tell of what waits and fires; return where that is."""
+    async def _begin(self, cursor: int | None, head: int) -> int:
+        """Begin where an outbox that was lost had told of everything, else at the head of the
+        feed, and tell of what waits and fires; return where that is.
+        """
         ledger = self._parts.ledger
-        head = (await ledger.head()).seq
+        told = await self._outbox.told()
+        begin = head if told is None or told > head else told
         waiting = await ledger.find(Filter(statuses=frozenset({Status.PENDING})))
         found: list[Duty] = []
         follows = self._judge()
@@ -138,10 +162,10 @@ class OutboxRunner:
             found += follows(asked, request)
         for recorded in await self._alerts():
             found += follows(recorded, None)
-        if not await self._outbox.put(found, after=None, upto=head):
+        if not await self._outbox.put(found, after=cursor, upto=begin):
             return await self._outbox.cursor() or 0
         self._wake.set()
-        return head
+        return begin
 
     async def _alerts(self) -> list[Recorded]:
         """Return the events of the alerts that fire."""
@@ -281,7 +305,7 @@ class OutboxRunner:
         try:
             message = await self._message(parcel, wanted)
             async with asyncio.timeout(_LIMIT_S):
-                await channel.notifier.send(message, self._addresses(parcel))
+                await channel.notifier.send(message, self._addresses(parcel), but=parcel.taken)
         except Exception as error:  # no notifier may keep the others from being told
             await self._failed(channel, parcel, error)
         else:
@@ -290,6 +314,7 @@ class OutboxRunner:
 
     async def _failed(self, channel: Channel, parcel: Parcel, error: Exception) -> None:
         name = channel.way.name
+        taken = error.taken - parcel.taken if isinstance(error, NotSent) else frozenset()
         # of foreign errors only the type: their texts may hold an address with its secret
         problem = str(error) if isinstance(error, HitlVaultError) else type(error).__name__
         if isinstance(error, TimeoutError):
@@ -299,13 +324,15 @@ class OutboxRunner:
                 "%s did not take a message after %d tries, see `hitl outbox list`: %s",
                 *(name, parcel.tries, problem),
             )
-            await self._outbox.give_up(parcel.id, holder=self._holder, problem=problem)
+            await self._outbox.give_up(parcel.id, holder=self._holder, problem=problem, taken=taken)
             return
         if self._problems.get(name) != problem:
             self._problems[name] = problem
             _log.warning("%s did not take a message, it is tried again: %s", name, problem)
         at = self._clock.now() + timedelta(seconds=delay_s(parcel.id, parcel.tries))
-        await self._outbox.put_off(parcel.id, holder=self._holder, at=at, problem=problem)
+        await self._outbox.put_off(
+            parcel.id, holder=self._holder, at=at, problem=problem, taken=taken
+        )
 
     async def _wanted(
         self, channel: Channel, parcel: Parcel

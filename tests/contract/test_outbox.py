@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from hitl_vault.adapters.outbox.file import asides
 from hitl_vault.adapters.outbox.memory import MemoryOutbox
 from hitl_vault.adapters.outbox.sqlite import SqliteOutbox
 from hitl_vault.core.duties import Duty
@@ -131,6 +132,42 @@ async def test_what_is_put_off_is_due_then_and_says_why(outbox):
     assert await outbox.next_due(["ops"]) == NOW + MINUTE
     assert await lease(outbox) == []
     assert [parcel.tries for parcel in await lease(outbox, now=NOW + MINUTE)] == [2]
+
+
+async def test_who_has_taken_a_message_is_remembered(outbox):
+    """Through tries, quiet hours, the end of all tries, and a person's `retry`."""
+    await outbox.put([duty(1)], after=None, upto=1)
+    for number, tag in enumerate(("aa", "bb", "")):
+        assert len(await lease(outbox)) == 1
+        taken = frozenset({tag} - {""})
+        await outbox.put_off("v-1-ops", holder="one", at=NOW, problem="x", taken=taken)
+        (parcel,) = await outbox.find()
+        assert parcel.taken == frozenset(("aa", "bb")[: number + 1])
+    await lease(outbox)
+    await outbox.give_up("v-1-ops", holder="one", problem="x", taken=frozenset({"cc"}))
+    await outbox.retry(None, NOW)
+    assert (await lease(outbox))[0].taken == {"aa", "bb", "cc"}
+
+
+async def test_it_says_up_to_which_event_everything_was_told(outbox):
+    """Told or given up: from there the events are followed again if the rest is lost."""
+    assert await outbox.told() is None
+    await outbox.put([], after=None, upto=5)
+    assert await outbox.told() == 5
+    later = NOW + 15 * MINUTE
+    await outbox.put([duty(6), duty(7), duty(9, gathered=True, due=later)], after=5, upto=10)
+    assert await outbox.told() == 5
+    await lease(outbox)
+    await outbox.settle("v-7-ops", holder="one")
+    assert await outbox.told() == 5
+    await outbox.give_up("v-6-ops", holder="one", problem="gone")
+    assert await outbox.told() == 8
+    await outbox.retry(["v-6-ops"], NOW)
+    assert await outbox.told() == 5
+    await outbox.drop(["v-6-ops"])
+    await lease(outbox, now=later)
+    await outbox.settle("v-9-ops", holder="one")
+    assert await outbox.told() == 10
 
 
 async def test_quiet_hours_are_no_try(outbox):
@@ -260,14 +297,125 @@ async def test_many_that_lease_at_once_get_each_message_once(workspace):
         await box.aclose()
 
 
-async def test_a_damaged_file_is_begun_anew_loudly(workspace, caplog):
-    """As if it were lost: the cursor is gone, so what waits is told again."""
+async def test_a_damaged_file_is_set_aside_loudly_and_nothing_is_deleted(workspace, caplog):
+    """It is begun anew, and knows from where: `told` is kept beside it."""
+    path = workspace / "outbox.db"
+    outbox = SqliteOutbox(path)
+    await outbox.put([duty(3)], after=None, upto=7)
+    await outbox.aclose()
+    path.write_bytes(b"no database, but long enough to look like one" * 200)
+    for number in (1, 2):
+        outbox = SqliteOutbox(path)
+        assert await outbox.cursor() is None
+        assert await outbox.told() == 2
+        assert f"outbox.db.damaged-{number}" in caplog.text
+        assert await outbox.put([duty(3)], after=None, upto=7)
+        await outbox.aclose()
+        path.write_bytes(f"damaged again, {number}".encode() * 2000)
+    assert (workspace / "outbox.db.damaged-1").read_bytes().startswith(b"no database, but")
+    assert (workspace / "outbox.db.damaged-2").read_bytes().startswith(b"damaged again, 1")
+    assert asides(path) == ["outbox.db.damaged-1", "outbox.db.damaged-2"]
+
+
+@pytest.mark.parametrize("damage", ["index", "kind", "text", "tables"])
+async def test_damage_inside_a_file_that_can_be_opened_is_found(workspace, damage):
+    """A duty that an index hides, or that cannot be read, would never be told."""
+    path = workspace / "outbox.db"
+    outbox = SqliteOutbox(path)
+    await outbox.put([duty(1)], after=None, upto=1)
+    await outbox.aclose()
+    with sqlite3.connect(path) as connection:
+        if damage == "index":
+            connection.execute("PRAGMA writable_schema=ON")
+            connection.execute("DELETE FROM sqlite_master WHERE name = 'duties_by_due'")
+        elif damage == "tables":
+            connection.execute("DROP TABLE followed")
+        else:
+            bad = "'nothing'" if damage == "kind" else "CAST(x'ff' AS TEXT)"
+            connection.execute(f"UPDATE duties SET kind = {bad}")
+    connection.close()
+    outbox = SqliteOutbox(path)
+    assert await lease(outbox) == []
+    assert await outbox.cursor() is None
+    assert await outbox.told() == 0
+    assert asides(path) == ["outbox.db.damaged-1"]
+    await outbox.aclose()
+
+
+async def test_of_many_that_see_the_damage_one_sets_the_file_aside(workspace):
+    """The others find the new file and use it."""
     path = workspace / "outbox.db"
     path.write_bytes(b"no database, but long enough to look like one" * 200)
+    boxes = [SqliteOutbox(path) for _ in range(6)]
+    found = await asyncio.gather(*(box.put([duty(1)], after=None, upto=1) for box in boxes))
+    assert sum(found) == 1
+    assert asides(path) == ["outbox.db.damaged-1"]
+    for box in boxes:
+        assert [parcel.id for parcel in await box.find()] == ["v-1-ops"]
+        await box.aclose()
+
+
+@pytest.mark.parametrize("how", ["unlinked", "renamed", "replaced", "log unlinked"])
+async def test_a_file_that_was_taken_away_is_not_used_any_more(workspace, how, caplog):
+    """Everybody goes on with what is there, whoever had the old one open."""
+    path = workspace / "outbox.db"
+    one, two = SqliteOutbox(path), SqliteOutbox(path)
+    await one.put([duty(1)], after=None, upto=5)
+    assert await two.cursor() == 5
+    if how == "replaced":
+        other = SqliteOutbox(workspace / "other.db")
+        await other.put([], after=None, upto=3)
+        await other.aclose()
+        (workspace / "other.db").replace(path)
+    elif how == "renamed":
+        path.rename(workspace / "moved.db")
+    elif how == "log unlinked":
+        (workspace / "outbox.db-wal").unlink()
+    else:
+        for file in workspace.glob("outbox.db*"):
+            file.unlink()
+    cursor = await one.cursor()
+    assert cursor == await two.cursor()
+    assert "removed or replaced" in caplog.text
+    if how in {"unlinked", "renamed"}:
+        assert cursor is None
+        assert await one.told() == 0
+    if how == "replaced":
+        assert cursor == 3
+    assert await two.put([duty(9)], after=cursor, upto=9)
+    assert await one.cursor() == 9
+    assert "v-9-ops" in [parcel.id for parcel in await one.find()]
+    await one.aclose()
+    await two.aclose()
+    third = SqliteOutbox(path)
+    assert await third.cursor() == 9
+    await third.aclose()
+
+
+async def test_who_only_looks_leaves_a_damaged_file_alone(workspace):
+    """The error says what becomes of it."""
+    path = workspace / "outbox.db"
+    path.write_bytes(b"no database, but long enough to look like one" * 200)
+    outbox = SqliteOutbox(path, mends=False)
+    with pytest.raises(StorageError, match=r"is damaged .* a running desk sets it aside"):
+        await outbox.find()
+    await outbox.aclose()
+    assert asides(path) == []
+
+
+async def test_a_file_of_the_version_before_is_brought_up_to_date(workspace):
+    """With everything in it."""
+    path = workspace / "outbox.db"
     outbox = SqliteOutbox(path)
-    assert await outbox.cursor() is None
-    assert "damaged" in caplog.text
-    assert await outbox.put([duty(1)], after=None, upto=1)
+    await outbox.put([duty(1)], after=None, upto=1)
+    await outbox.aclose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE duties DROP COLUMN taken")
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+    outbox = SqliteOutbox(path)
+    (parcel,) = await lease(outbox)
+    assert (parcel.id, parcel.taken) == ("v-1-ops", frozenset())
     await outbox.aclose()
 
 

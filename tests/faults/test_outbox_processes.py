@@ -21,6 +21,7 @@ from receiver import Receiver
 
 from hitl_vault import Orchestrator, Status
 from hitl_vault.adapters.outbox.sqlite import SqliteOutbox
+from hitl_vault.errors import StorageError
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 DESK = """
@@ -215,3 +216,98 @@ async def test_the_outbox_file_deleted_while_nobody_runs_is_made_again(root):
             await until(lambda: len(receiver.taken) == 2)
         one, two = told(receiver)
     assert one == two
+
+
+async def test_a_dead_address_does_not_make_the_others_hear_it_again(root):
+    """Not at the next try, not by the next process, and not when a person says `retry`."""
+    with Receiver() as good, Receiver(500) as bad:
+        urls = [f"json://127.0.0.1:{receiver.port}/" for receiver in (bad, good)]
+        (root / ".hitl" / "notify.toml").write_text(
+            f'[ops]\nvia = "apprise"\nurls = {json.dumps(urls)}\ntries = 3\n'
+        )
+        async with Orchestrator(root, watching=False) as hitl:
+            await hitl.request_approval("pay", "Pay", {"n": 1}, timeout="1h")
+            async with desk(root) as dying:
+                await until(lambda: _tried(root, 1))
+                dying.send_signal(signal.SIGKILL)
+                await dying.wait()
+            async with desk(root):
+                await until(lambda: _tried(root, 3))
+                (parcel,) = await left(root)
+                assert parcel.dead
+                assert "1 of 2 addresses took it" in parcel.problem
+                assert len(bad.taken) == 3
+                bad.answers = [200]
+                box = SqliteOutbox(root / ".hitl" / "outbox.db")
+                await box.retry(None, datetime.now(UTC))
+                await box.aclose()
+                await until(lambda: _empty(root))
+        assert len(bad.taken) == 4
+        assert len(good.taken) == 1
+
+
+async def _tried(root, times):
+    """Hurry what waits for its next try; True once it was tried so often, and was put back."""
+    box = SqliteOutbox(root / ".hitl" / "outbox.db")
+    try:
+        found = [parcel for parcel in await box.find() if parcel.problem and not parcel.leased]
+        if found and found[0].tries >= times:
+            return True
+        await box._do(lambda c: c.execute("UPDATE duties SET due_us = 0"), writing=True)
+        return False
+    finally:
+        await box.aclose()
+
+
+def _spoiled(path):
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        with file.open("r+b") as opened:
+            opened.write(b"no database" * (file.stat().st_size // 11))
+
+
+def _unlinked(path):
+    for file in path.parent.glob("outbox.db*"):
+        file.unlink()
+
+
+def _replaced(path):
+    empty = path.with_name("empty.db")
+    empty.touch()
+    empty.replace(path)
+
+
+@pytest.mark.parametrize("harm", [_spoiled, _unlinked, _replaced])
+async def test_an_outbox_harmed_under_two_desks_forgets_nothing(root, harm):
+    """Neither what could not be told yet, nor what a digest holds back, nor what calls on nobody."""
+    path = root / ".hitl" / "outbox.db"
+    with Receiver(500) as receiver:
+        set_up(root, receiver, events=["approved"])
+        with (root / ".hitl" / "notify.toml").open("a") as file:
+            file.write(
+                f'[late]\nvia = "webhook"\nurl = "http://127.0.0.1:{receiver.port}/"\n'
+                'secret = "env:HOOK_KEY"\nevents = ["approved"]\ndigest = "1d"\n'
+            )
+        async with desk(root), desk(root), Orchestrator(root, watching=False) as hitl:
+            asked = await hitl.request_approval("pay", "Pay", {"n": 1})
+            await hitl.approve(asked.id, reviewer="alice")
+            before = await until(lambda: _ids(root, 2))
+            harm(path)
+            assert await until(lambda: _ids(root, 2)) == before
+            receiver.answers = [200]
+            await until(lambda: any(kind == "approved" for _, kind, _ in told(receiver)))
+            second = await hitl.request_approval("pay", "Pay", {"n": 2})
+            await hitl.approve(second.id, reviewer="alice")
+            await until(lambda: any(id == second.id for *_, id in told(receiver)))
+        assert len(list(root.glob(".hitl/outbox.db.damaged-?"))) == (harm is _spoiled)
+
+
+async def _ids(root, number):
+    """Return what waits once it is so much; whoever looks mends nothing."""
+    box = SqliteOutbox(root / ".hitl" / "outbox.db", mends=False)
+    try:
+        found = sorted(parcel.id for parcel in await box.find())
+    except StorageError:
+        return None
+    finally:
+        await box.aclose()
+    return found if len(found) == number else None

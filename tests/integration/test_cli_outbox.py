@@ -144,3 +144,37 @@ def test_doctor_looks_at_who_can_read_the_set_up_and_who_has_no_address(cli):
     assert "mail: no address of bob" in out
     assert "others can read .hitl/notify.toml" in out
     assert "s3cr3t" not in out
+
+
+def test_a_damaged_outbox_is_named_and_mended_by_a_desk_alone(cli):
+    """`doctor` and `outbox list` leave it as it is; afterwards `doctor` says what was set aside."""
+    path = cli.vault / ".hitl" / "outbox.db"
+    with Receiver() as receiver:
+        set_up(cli, hook(receiver))
+        path.write_bytes(b"no database, but long enough to look like one" * 200)
+        for command in (["doctor"], ["outbox", "list"], ["outbox", "retry", "--all"]):
+            done = cli.run(*command, env=ENV)
+            assert "outbox.db is damaged" in done.stdout + done.stderr, command
+            assert done.returncode == 1
+        cli.ask(amount=1)
+        cli.start("watch", env=ENV)
+        until(lambda: receiver.taken)
+        until(lambda: cli.json("outbox", "list") == [])
+        said = cli.run("doctor", env=ENV).stdout
+    assert "a damaged one was set aside: outbox.db.damaged-1" in said
+    assert path.with_name("outbox.db.damaged-1").read_bytes().startswith(b"no database")
+
+
+def test_an_outbox_that_is_gone_is_named(cli):
+    """With what becomes of it."""
+    with Receiver() as receiver:
+        set_up(cli, hook(receiver))
+        cli.ask(amount=1)
+        desk = cli.start("watch", env=ENV)
+        until(lambda: receiver.taken)
+        until(lambda: cli.json("outbox", "list") == [])
+        desk.terminate()
+        desk.wait()
+        for file in (cli.vault / ".hitl").glob("outbox.db*"):
+            file.unlink()
+    assert "outbox.db is gone" in cli.run("doctor", env=ENV).stdout

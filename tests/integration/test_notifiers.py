@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+from dataclasses import replace
 
 import pytest
 import standardwebhooks
@@ -219,6 +220,43 @@ async def test_a_person_is_told_at_their_own_addresses(workspace):
     assert [path for path, *_ in receiver.taken] == ["/alice"]
     with pytest.raises(NotSent, match="no address"):
         await apprise(workspace).send(MESSAGE)
+
+
+@pytest.mark.parametrize("how", [500, "hang", "unknown", "unread"])
+async def test_an_address_that_fails_keeps_no_other_from_being_told_once(workspace, how):
+    """The others are told at once, and left out at the next try; their tags hold no secret."""
+    with Receiver() as good, Receiver(how if how in (500, "hang") else 200) as bad:
+        bad_url = {"unknown": f"nonsense://{SECRET}", "unread": "env:HITL_NO_SUCH"}.get(
+            how, f"json://127.0.0.1:{bad.port}/{SECRET}"
+        )
+        url = f"json://user:{SECRET}@127.0.0.1:{good.port}/one"
+        notifier = apprise(workspace, bad_url, url, url, limit_s=1.5)
+        with pytest.raises(NotSent, match=r"1 of 2 addresses took it") as caught:
+            await notifier.send(MESSAGE)
+        assert len(good.taken) == 1
+        assert len(caught.value.taken) == 1
+        assert SECRET not in f"{caught.value} {caught.value.taken}"
+        tries = len(bad.taken)
+        with pytest.raises(NotSent) as again:
+            await notifier.send(MESSAGE, but=caught.value.taken)
+        assert again.value.taken == caught.value.taken
+        assert len(good.taken) == 1
+        if how == 500:
+            bad.answers = [200]
+            await notifier.send(MESSAGE, but=caught.value.taken)
+            assert len(bad.taken) == tries + 2
+            assert len(good.taken) == 1
+
+
+async def test_tags_are_of_one_message(workspace):
+    """Who took another message is told of this one."""
+    with Receiver() as good, Receiver(500) as bad:
+        notifier = apprise(workspace, *(f"json://127.0.0.1:{at.port}/" for at in (good, bad)))
+        with pytest.raises(NotSent) as caught:
+            await notifier.send(MESSAGE)
+        with pytest.raises(NotSent):
+            await notifier.send(replace(MESSAGE, id="vault-8-mail"), but=caught.value.taken)
+        assert len(good.taken) == 2
 
 
 @pytest.mark.parametrize("url", [f"nonsense://{SECRET}", SECRET, f"mailto://{SECRET}"])

@@ -1,26 +1,33 @@
 """Owns telling people by Apprise: mail, Slack, Telegram, ntfy, the desktop, and a hundred more.
 
 Never shows an address: of most, every part may be a secret. Apprise blocks, and knows no limit for
-a whole message; so each is sent by a thread of its own, left behind where it takes too long.
+a whole message; so each is sent to each address by a thread of its own, left behind where it takes
+too long.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import re
 import threading
 import warnings
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from typing import Any, TypeVar
 
 from hitl_vault.adapters.notify.secrets import Secrets
 from hitl_vault.errors import ConfigError, NotSent
 from hitl_vault.ports_telling import Message
 
-_MOST_LEFT = 8  # threads of one notifier that hang; more would only hang too
+_MOST_LEFT = 8  # threads of one address that hang; more would only hang too
+_MOST_READING = 64
+_ROUNDS = 100_000
+_T = TypeVar("_T")
 _STATUS = re.compile(r"error=(\d{3})\b")
 
 
@@ -35,92 +42,153 @@ class AppriseNotifier:
     def __init__(self, name: str, *, urls: Sequence[str], secrets: Secrets, limit_s: float) -> None:
         self.name = name
         self._urls, self._secrets, self._limit_s = tuple(urls), secrets, limit_s
-        self._left = 0
+        self._left: Counter[str] = Counter()
 
-    async def send(self, message: Message, to: Sequence[str] = ()) -> None:
-        """Send the message to `to`, or to the notifier's own addresses."""
-        if self._left >= _MOST_LEFT:
-            raise NotSent(f"{self._left} earlier messages still hang; waiting for them to end")
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[list[str]] = loop.create_future()
+    async def send(
+        self, message: Message, to: Sequence[str] = (), *, but: Collection[str] = ()
+    ) -> None:
+        """Send the message to `to`, or to the notifier's own addresses, to all at once: one that
+        fails or hangs keeps no other from being told.
+        """
+        until = asyncio.get_running_loop().time() + self._limit_s
+        targets = await self._apart("", until, lambda: self._targets(to, message.id, but))
+        told = [target for target in targets if not target.took]
+        problems = await asyncio.gather(*(self._tell(target, message, until) for target in told))
+        failed = [problem for problem in problems if problem]
+        if not failed:
+            return
+        took = [target for target in targets if target.took]
+        took += [one for one, problem in zip(told, problems, strict=True) if not problem]
+        said = "; ".join(dict.fromkeys(failed))
+        if not took:
+            raise NotSent(said)
+        tags = await asyncio.to_thread(lambda: {_tag(one.address, message.id) for one in took})
+        raise NotSent(
+            f"{said} ({len(took)} of {len(targets)} addresses took it)", taken=frozenset(tags)
+        )
 
-        def tell(problems: list[str] | Exception) -> None:
-            self._left -= 1
-            if done.done():
-                return
-            if isinstance(problems, Exception):
-                done.set_exception(problems)
-            else:
-                done.set_result(problems)
-
-        def work() -> None:
-            problems: list[str] | Exception
-            try:
-                problems = _send_all(self.services(to), message)
-            except Exception as error:
-                problems = error
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
-                loop.call_soon_threadsafe(tell, problems)
-
-        self._left += 1
-        threading.Thread(target=work, name=f"hitl-notify-{self.name}", daemon=True).start()
+    async def _tell(self, target: _Target, message: Message, until: float) -> str:
+        """Send to one address; return what went wrong, in words that hold no secret."""
+        if target.service is None:
+            return target.problem
         try:
-            async with asyncio.timeout(self._limit_s):
-                problems = await done
+            return await self._apart(target.address, until, lambda: _send(target.service, message))
+        except NotSent as error:
+            return str(error)
+
+    async def _apart(self, what: str, until: float, work: Callable[[], _T]) -> _T:
+        """Do blocking work about an address ("" for all) in a thread of its own, left behind where
+        it takes too long. Raises NotSent then, and where too many threads of that address hang.
+        """
+        if self._left[what] >= (_MOST_LEFT if what else _MOST_READING):
+            raise NotSent(f"{self._left[what]} earlier messages still hang; waiting for them")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[_T] = loop.create_future()
+
+        def tell(set_result: Callable[[], None]) -> None:
+            self._left[what] -= 1
+            if not done.done():
+                set_result()
+
+        def run() -> None:
+            try:
+                found = work()
+                set_result = partial(done.set_result, found)
+            except Exception as error:
+                set_result = partial(done.set_exception, error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(tell, set_result)
+
+        self._left[what] += 1
+        threading.Thread(target=run, name=f"hitl-notify-{self.name}", daemon=True).start()
+        try:
+            async with asyncio.timeout_at(until):
+                return await done
         except TimeoutError:
             raise NotSent(f"it took longer than {self._limit_s:g} s") from None
-        if problems:
-            raise NotSent("; ".join(dict.fromkeys(problems)))
 
     def services(self, to: Sequence[str] = ()) -> list[Any]:
         """Return Apprise's services for the addresses. Raises NotSent if one cannot be used."""
+        targets = self._targets(to)
+        problem = next((target.problem for target in targets if target.problem), "")
+        if problem:
+            raise NotSent(problem)
+        return [target.service for target in targets]
+
+    def _targets(self, to: Sequence[str], id: str = "", but: Collection[str] = ()) -> list[_Target]:
+        """Return each address once, those that cannot be used with why. Raises NotSent if there is
+        none.
+        """
         library = load()
         asset = _asset(library)
-        found = []
+        found: dict[str, _Target] = {}
         for reference in to or self._urls:
-            for url in self._secrets.read(reference).split():
-                service = None
-                with contextlib.suppress(Exception):  # its text may hold the address
-                    service = library.Apprise.instantiate(url, asset=asset)
-                if service is not None:
-                    found.append(service)
-                else:
-                    raise NotSent(f"an address ({_kind(url)}) is none that Apprise knows")
+            try:
+                urls = self._secrets.read(reference).split()
+            except NotSent as error:
+                found[reference] = _Target(address=reference, problem=str(error))
+                continue
+            for url in urls:
+                took = bool(but) and _tag(url, id) in but
+                found[url] = replace(self._target(library, url, asset), took=took)
         if not found:
             raise NotSent("there is no address to send to")
-        for service in found:
-            service.redirects = False  # an address is answered from there, or not at all
-            wait_s = max(1.0, self._limit_s / 2)
-            service.socket_connect_timeout = min(service.socket_connect_timeout, wait_s)
-            service.socket_read_timeout = min(service.socket_read_timeout, wait_s)
-        return found
+        return list(found.values())
+
+    def _target(self, library: Any, url: str, asset: Any) -> _Target:
+        service = None
+        with contextlib.suppress(Exception):  # its text may hold the address
+            service = library.Apprise.instantiate(url, asset=asset)
+        if service is None:
+            problem = f"an address ({_kind(url)}) is none that Apprise knows"
+            return _Target(address=url, problem=problem)
+        service.redirects = False  # an address is answered from there, or not at all
+        wait_s = max(1.0, self._limit_s / 2)
+        service.socket_connect_timeout = min(service.socket_connect_timeout, wait_s)
+        service.socket_read_timeout = min(service.socket_read_timeout, wait_s)
+        return _Target(address=url, service=service)
 
 
-def _send_all(services: Sequence[Any], message: Message) -> list[str]:
-    """Send to each service; return what went wrong, in words that hold no secret."""
-    problems, library = [], load()
-    for service in services:
-        sender = library.Apprise(asset=service.asset)
-        sender.add(service)
-        heard = _Heard()
-        heard.listen()
-        try:
-            kind = library.NotifyType.WARNING if message.urgent else library.NotifyType.INFO
-            taken = sender.notify(
-                title=message.subject,
-                body=message.body,
-                body_format=library.NotifyFormat.TEXT,
-                notify_type=kind,
-            )
-        except Exception as error:  # whatever a plugin raises; its text may hold the address
-            problems.append(f"{_kind_of(service)}: {type(error).__name__}")
-            continue
-        finally:
-            heard.end()
-        if not taken:
-            status = f", it answered {heard.status}" if heard.status else ""
-            problems.append(f"{_kind_of(service)} did not take it{status}")
-    return problems
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """One address, what sends to it or why nothing can, and whether it took the message before."""
+
+    address: str = field(repr=False)
+    service: Any = field(default=None, repr=False)
+    problem: str = ""
+    took: bool = False
+
+
+def _tag(address: str, id: str) -> str:
+    """Return what an address is remembered by for one message. It takes a while to compute: who
+    reads the outbox should not be able to guess the password in an address by it.
+    """
+    return hashlib.pbkdf2_hmac("sha256", address.encode(), id.encode(), _ROUNDS, 8).hex()
+
+
+def _send(service: Any, message: Message) -> str:
+    """Send by one service; return what went wrong, in words that hold no secret."""
+    library = load()
+    sender = library.Apprise(asset=service.asset)
+    sender.add(service)
+    heard = _Heard()
+    heard.listen()
+    try:
+        kind = library.NotifyType.WARNING if message.urgent else library.NotifyType.INFO
+        taken = sender.notify(
+            title=message.subject,
+            body=message.body,
+            body_format=library.NotifyFormat.TEXT,
+            notify_type=kind,
+        )
+    except Exception as error:  # whatever a plugin raises; its text may hold the address
+        return f"{_kind_of(service)}: {type(error).__name__}"
+    finally:
+        heard.end()
+    if taken:
+        return ""
+    status = f", it answered {heard.status}" if heard.status else ""
+    return f"{_kind_of(service)} did not take it{status}"
 
 
 class _Heard(logging.Handler):

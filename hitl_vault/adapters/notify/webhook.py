@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -50,10 +50,12 @@ class WebhookNotifier:
         self._url, self._keys, self._secrets = url, tuple(keys), secrets
         self._clock, self._limit_s = clock, limit_s
 
-    async def send(self, message: Message, to: Sequence[str] = ()) -> None:
+    async def send(
+        self, message: Message, to: Sequence[str] = (), *, but: Collection[str] = ()
+    ) -> None:
         """Post the message. A redirect, or any answer but 2xx, is not taken; 410 never will be."""
         httpx, standardwebhooks = libraries()
-        del to  # the address is the notifier's own
+        del to, but  # the one address is the notifier's own
         url, signers = self.target(standardwebhooks)
         now = self._clock.now()
         body = json.dumps(payload(message, now.isoformat()), ensure_ascii=False)

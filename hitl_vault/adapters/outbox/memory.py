@@ -21,6 +21,12 @@ class MemoryOutbox:
         self._waiting: dict[str, Duty] = {}  # to be gathered
         self._leases: dict[str, tuple[str, datetime]] = {}
 
+    async def told(self) -> int | None:
+        """Return up to which event everything was told or given up."""
+        left = [p.duties[0].seq for p in self._parcels.values() if not p.dead]
+        left += [duty.seq for duty in self._waiting.values()]
+        return None if self._upto is None else min([self._upto, *(seq - 1 for seq in left)])
+
     async def cursor(self) -> int | None:
         """Return how far the feed was followed."""
         return self._upto
@@ -91,17 +97,27 @@ class MemoryOutbox:
             del self._parcels[id], self._leases[id]
 
     async def put_off(
-        self, id: str, *, holder: str, at: datetime, problem: str = "", tried: bool = True
+        self,
+        id: str,
+        *,
+        holder: str,
+        at: datetime,
+        problem: str = "",
+        tried: bool = True,
+        taken: frozenset[str] = frozenset(),
     ) -> None:
         """Try a parcel again later."""
         if parcel := self._held(id, holder):
-            tries = parcel.tries if tried else parcel.tries - 1
-            self._keep(replace(parcel, next_at=at, problem=problem, tries=tries))
+            tries, took = parcel.tries - (not tried), parcel.taken | taken
+            self._keep(replace(parcel, next_at=at, problem=problem, tries=tries, taken=took))
 
-    async def give_up(self, id: str, *, holder: str, problem: str) -> None:
+    async def give_up(
+        self, id: str, *, holder: str, problem: str, taken: frozenset[str] = frozenset()
+    ) -> None:
         """Keep a parcel as a dead letter."""
         if parcel := self._held(id, holder):
-            self._keep(replace(parcel, dead=True, next_at=None, problem=problem))
+            took = parcel.taken | taken
+            self._keep(replace(parcel, dead=True, next_at=None, problem=problem, taken=took))
 
     def _keep(self, parcel: Parcel) -> None:
         self._leases.pop(parcel.id, None)

@@ -1,13 +1,10 @@
-"""Owns the outbox in one SQLite file, `.hitl/outbox.db`. Never decides what is told.
+"""Owns what the outbox keeps in its SQLite file, `.hitl/outbox.db`. Never decides what is told.
 
-Every statement runs in one thread (WAL, `synchronous=FULL`). A damaged file is put away and begun
-anew: what waits is then told again.
+Every statement runs in one thread (WAL, `synchronous=FULL`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,35 +12,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-from hitl_vault.adapters.sqlite_file import is_damaged, roll_back, use_wal, version_of
+from hitl_vault.adapters.outbox.file import Damaged, OutboxFile
 from hitl_vault.adapters.vault.worker import Worker
 from hitl_vault.core.duties import Duty
 from hitl_vault.core.events import Kind
-from hitl_vault.errors import NewerFormat, StorageError
 from hitl_vault.ports_telling import Backlog, Parcel
 
-_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_VERSION = 1
 _FAR = timedelta(days=8)  # nothing is put off for so long: the clock was set back since
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SCHEMA = """
-CREATE TABLE followed (seq INTEGER NOT NULL);
-CREATE TABLE duties (
-    id TEXT PRIMARY KEY, seq INTEGER NOT NULL, way TEXT NOT NULL, person TEXT NOT NULL,
-    request_id TEXT NOT NULL, kind TEXT NOT NULL, urgent INTEGER NOT NULL,
-    gathered INTEGER NOT NULL, due_us INTEGER NOT NULL, parcel TEXT NOT NULL,
-    tries INTEGER NOT NULL DEFAULT 0, problem TEXT NOT NULL DEFAULT '',
-    dead INTEGER NOT NULL DEFAULT 0, holder TEXT NOT NULL DEFAULT '',
-    until_us INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX duties_by_due ON duties (way, dead, due_us);
-CREATE INDEX duties_by_parcel ON duties (parcel);
-CREATE INDEX duties_by_holder ON duties (holder) WHERE holder <> ''
-"""
 _COLUMNS = (
     "id, seq, way, person, request_id, kind, urgent, gathered, due_us, parcel, tries, problem, "
-    "dead, holder, until_us"
+    "dead, holder, until_us, taken"
 )
 _IS_DUE = "way = :way AND dead = 0 AND (due_us <= :now OR due_us > :far)"
 
@@ -51,12 +31,13 @@ _IS_DUE = "way = :way AND dead = 0 AND (due_us <= :now OR due_us > :far)"
 class SqliteOutbox:
     """The outbox of one vault, for any number of processes; opened, and made, at first use."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, mends: bool = True) -> None:
+        self._file = OutboxFile(path, mends=mends)
         self._worker = Worker("hitl-outbox")
-        self._connection: sqlite3.Connection | None = None
 
-    # the port
+    async def told(self) -> int | None:
+        """Return up to which event everything was told or given up."""
+        return await self._worker.do(self._file.told)
 
     async def cursor(self) -> int | None:
         """Return how far the feed was followed."""
@@ -70,7 +51,7 @@ class SqliteOutbox:
                 return False
             connection.executemany(
                 f"INSERT OR IGNORE INTO duties ({_COLUMNS}) "  # noqa: S608  our own words
-                "VALUES (?,?,?,?,?,?,?,?,?,?,0,'',0,'',0)",
+                "VALUES (?,?,?,?,?,?,?,?,?,?,0,'',0,'',0,'')",
                 [_row(duty) for duty in duties],
             )
             connection.execute("DELETE FROM followed")
@@ -107,20 +88,30 @@ class SqliteOutbox:
         await self._write("DELETE FROM duties WHERE parcel = ? AND holder = ?", (id, holder))
 
     async def put_off(
-        self, id: str, *, holder: str, at: datetime, problem: str = "", tried: bool = True
+        self,
+        id: str,
+        *,
+        holder: str,
+        at: datetime,
+        problem: str = "",
+        tried: bool = True,
+        taken: frozenset[str] = frozenset(),
     ) -> None:
         """Try a parcel again later."""
         await self._write(
-            "UPDATE duties SET holder = '', due_us = ?, problem = ?, tries = tries - ? "
-            "WHERE parcel = ? AND holder = ?",
-            (_us(at), problem, 0 if tried else 1, id, holder),
+            "UPDATE duties SET holder = '', due_us = ?, problem = ?, tries = tries - ?, "
+            "taken = taken || ? WHERE parcel = ? AND holder = ?",
+            (_us(at), problem, 0 if tried else 1, _tags(taken), id, holder),
         )
 
-    async def give_up(self, id: str, *, holder: str, problem: str) -> None:
+    async def give_up(
+        self, id: str, *, holder: str, problem: str, taken: frozenset[str] = frozenset()
+    ) -> None:
         """Keep a parcel as a dead letter."""
         await self._write(
-            "UPDATE duties SET holder = '', dead = 1, problem = ? WHERE parcel = ? AND holder = ?",
-            (problem, id, holder),
+            "UPDATE duties SET holder = '', dead = 1, problem = ?, taken = taken || ? "
+            "WHERE parcel = ? AND holder = ?",
+            (problem, _tags(taken), id, holder),
         )
 
     async def next_due(self, ways: Collection[str]) -> datetime | None:
@@ -136,8 +127,8 @@ class SqliteOutbox:
     async def find(self) -> list[Parcel]:
         """Return everything that is not settled, oldest first."""
         statement = f"SELECT {_COLUMNS} FROM duties ORDER BY parcel, seq"  # noqa: S608
-        rows = await self._do(lambda connection: connection.execute(statement).fetchall())
-        return sorted(_parcels(rows), key=lambda parcel: (parcel.duties[0].seq, parcel.id))
+        found = await self._do(lambda c: _parcels(c.execute(statement).fetchall()))
+        return sorted(found, key=lambda parcel: (parcel.duties[0].seq, parcel.id))
 
     async def backlog(self, now: datetime) -> Backlog:
         """Count by the columns alone."""
@@ -169,12 +160,8 @@ class SqliteOutbox:
 
     async def aclose(self) -> None:
         """Close the file."""
-        if self._connection is not None:
-            with contextlib.suppress(StorageError):
-                await self._worker.do(self._close)
+        await self._worker.do(self._file.close)
         await self._worker.aclose()
-
-    # the file
 
     async def _write(self, statement: str, values: Sequence[object]) -> None:
         await self._do(lambda connection: connection.execute(statement, values), writing=True)
@@ -196,79 +183,7 @@ class SqliteOutbox:
         return await self._do(work, writing=True)
 
     async def _do(self, work: Callable[[sqlite3.Connection], _T], *, writing: bool = False) -> _T:
-        return await self._worker.do(lambda: self._undamaged(work, writing=writing))
-
-    def _undamaged(self, work: Callable[[sqlite3.Connection], _T], *, writing: bool) -> _T:
-        """Do the work; if the file turns out to be damaged, once more with an empty one."""
-        try:
-            try:
-                return self._in_transaction(work, writing=writing)
-            except sqlite3.DatabaseError as error:
-                if not is_damaged(error):
-                    raise
-                self._throw_away(error)
-                return self._in_transaction(work, writing=writing)
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(f"cannot use {self._path}: {error}") from error
-
-    def _in_transaction(self, work: Callable[[sqlite3.Connection], _T], *, writing: bool) -> _T:
-        connection = self._open()
-        if not writing:
-            return work(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            done = work(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            roll_back(connection)
-            raise
-        return done
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._path.touch(mode=0o600)
-            connection = sqlite3.connect(
-                self._path, timeout=15.0, isolation_level=None, check_same_thread=False
-            )
-            try:
-                with contextlib.suppress(OSError):
-                    self._path.chmod(0o600)
-                _prepare(connection, self._path)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
-
-    def _throw_away(self, error: sqlite3.DatabaseError) -> None:
-        _log.error("%s is damaged (%s); what waits is told again", self._path, error)
-        self._close()
-        for suffix in ("-wal", "-shm", ""):
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    use_wal(connection)
-    connection.execute("PRAGMA synchronous=FULL")
-    if version_of(connection) > _VERSION:
-        raise NewerFormat(f"{path} was written by a newer version of hitl_vault; upgrade to use it")
-    if version_of(connection) == _VERSION:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if version_of(connection) == 0:  # else another process was quicker
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        roll_back(connection)
-        raise
+        return await self._worker.do(lambda: self._file.do(work, writing=writing))
 
 
 def _cursor(connection: sqlite3.Connection) -> int | None:
@@ -347,6 +262,7 @@ def _parcels(rows: Sequence[tuple[object, ...]]) -> list[Parcel]:
                 dead=bool(dead),
                 next_at=None if dead else duties[0].due_at,
                 leased=bool(holder),
+                taken=frozenset(str(members[0][15]).split()),
             )
         )
     return found
@@ -354,14 +270,21 @@ def _parcels(rows: Sequence[tuple[object, ...]]) -> list[Parcel]:
 
 def _duty(row: tuple[object, ...]) -> Duty:
     id, seq, way, whom, request_id, kind, urgent, gathered, due_us = row[:9]
-    return Duty(
-        id=str(id),
-        seq=int(seq),  # type: ignore[call-overload]
-        way=str(way),
-        person=str(whom),
-        request_id=str(request_id),
-        kind=Kind(str(kind)),
-        urgent=bool(urgent),
-        gathered=bool(gathered),
-        due_at=_EPOCH + timedelta(microseconds=int(due_us)),  # type: ignore[call-overload]
-    )
+    try:
+        return Duty(
+            id=str(id),
+            seq=int(seq),  # type: ignore[call-overload]
+            way=str(way),
+            person=str(whom),
+            request_id=str(request_id),
+            kind=Kind(str(kind)),
+            urgent=bool(urgent),
+            gathered=bool(gathered),
+            due_at=_EPOCH + timedelta(microseconds=int(due_us)),  # type: ignore[call-overload]
+        )
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Damaged(f"it holds a duty that cannot be read: {error}") from error
+
+
+def _tags(taken: frozenset[str]) -> str:
+    return "".join(f"{tag} " for tag in sorted(taken))

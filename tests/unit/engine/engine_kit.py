@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from hitl_vault.adapters.ledger.memory import MemoryLedger
@@ -105,8 +105,11 @@ class Taker:
         self.fails: Exception | None = None
         self.hangs = False
 
-    async def send(self, message: Message, to: Sequence[str] = ()) -> None:
+    async def send(
+        self, message: Message, to: Sequence[str] = (), *, but: Collection[str] = ()
+    ) -> None:
         self.tries += 1
+        self.but = frozenset(but)
         if self.hangs:
             await asyncio.Event().wait()
         if self.fails is not None:

@@ -263,6 +263,87 @@ async def test_a_lost_outbox_loses_nothing_that_waits(office):
     assert ops.taken[0][0].id == ops.taken[1][0].id
 
 
+class LosingOutbox(MemoryOutbox):
+    """One that can be lost while it is in use; how far all was told is kept elsewhere."""
+
+    kept: int | None = None
+
+    async def lose(self):
+        kept = await self.told()
+        self.__init__()
+        self.kept = kept
+
+    async def told(self):
+        found = await super().told()
+        return self.kept if found is None else found
+
+
+async def test_an_outbox_lost_under_a_running_desk_forgets_nothing(office):
+    """Not what calls nobody, not what is gathered or tried again; also where nothing more happens.
+    What was told is not told again.
+    """
+    office.outbox = LosingOutbox()
+    events = DEFAULT_EVENTS | {Kind.APPROVED}
+    ops = office.channels.add(Way(name="ops", events=events))
+    late = office.channels.add(Way(name="late", events=events, digest_s=900))
+    hitl = await office.open()
+    async with telling(office) as runner:
+        await quietly(runner, 1)
+        first = await hitl.request_approval("open", "Go", {"n": 1})
+        await hitl.approve(first.id, reviewer="alice")
+        await runner.until(lambda: late.taken, step=30)
+        assert await office.outbox.find() == []
+        told = len(ops.taken)
+        ops.fails = NotSent("it answered 500")
+        second = await hitl.request_approval("open", "Go", {"n": 2})
+        await hitl.approve(second.id, reviewer="alice")
+        await runner.until(lambda: ops.tries > told)
+        await office.outbox.lose()
+        ops.fails = None
+        await runner.until(lambda: len(ops.taken) > told)
+        await runner.until(lambda: len(late.taken) > 1, step=30)
+        await quietly(runner, 30)
+    for taker in (ops, late):
+        about = [
+            (event["kind"], event["request"]["id"])
+            for message, _ in taker.taken
+            for event in message.facts["events"]
+        ]
+        assert about.count(("approved", second.id)) == 1
+        assert about.count(("approved", first.id)) == 1
+
+
+async def test_an_outbox_of_another_ledger_holds_nothing_back(office):
+    """It was followed further than there are events: telling begins anew with what waits."""
+    await office.outbox.put([], after=None, upto=10_000)
+    ops = office.channels.add(Way(name="ops"))
+    hitl = await office.open()
+    await hitl.request_approval("launch", "Waits", {"n": 1})
+    async with telling(office) as runner:
+        await runner.until(lambda: ops.taken)
+        await hitl.request_approval("launch", "Comes", {"n": 2})
+        await runner.until(lambda: len(ops.taken) == 2)
+
+
+async def test_who_took_a_message_is_left_out_at_the_next_try(office):
+    """Durably, also by another process; and the dead letter knows it too."""
+    ops = office.channels.add(Way(name="ops", tries=3))
+    ops.fails = NotSent("one did not take it", taken=frozenset({"tag"}))
+    hitl = await office.open()
+    await hitl.request_approval("launch", "Go", {}, timeout="1d")
+    async with telling(office) as runner:
+        await runner.until(lambda: ops.tries == 1)
+        assert ops.but == frozenset()
+        await quietly(runner, 1)
+    async with telling(office) as runner:
+        await runner.until(lambda: ops.tries == 3, step=5)
+        assert ops.but == {"tag"}
+        await quietly(runner, 5)
+        (parcel,) = await office.outbox.find()
+        assert parcel.dead
+        assert parcel.taken == {"tag"}
+
+
 async def test_a_process_that_comes_later_goes_on_where_the_last_one_ended(office):
     """Events of the time between are told; those before are not told again."""
     ops = office.channels.add(Way(name="ops"))
