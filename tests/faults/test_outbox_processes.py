@@ -298,7 +298,8 @@ async def test_an_outbox_harmed_under_two_desks_forgets_nothing(root, harm):
             second = await hitl.request_approval("pay", "Pay", {"n": 2})
             await hitl.approve(second.id, reviewer="alice")
             await until(lambda: any(id == second.id for *_, id in told(receiver)))
-        assert len(list(root.glob(".hitl/outbox.db.damaged-?"))) == (harm is _spoiled)
+        if harm is _spoiled:
+            assert list(root.glob(".hitl/outbox.db.damaged-1"))
 
 
 async def _ids(root, number):
