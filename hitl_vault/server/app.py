@@ -36,8 +36,15 @@ def create_app(serving: Serving) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        async with serving.hitl:
+        try:
+            await serving.hitl.open()
+        except Exception as error:
+            serving.failure = error
+            raise
+        try:
             yield
+        finally:
+            await serving.hitl.aclose()
 
     app = _Service(
         title="hitl_vault",
