@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -76,6 +77,11 @@ class Serving:
     failure: Exception | None = None  # why it could not start
     sessions: Sessions = field(init=False)
     limits: Limits = field(init=False)
+
+    @property
+    def oidc_name(self) -> str:
+        """Return how people know the identity provider, "" if there is none: its host."""
+        return (urlsplit(self.oidc.issuer).hostname or "") if self.oidc else ""
 
     def __post_init__(self) -> None:
         """Put together what follows from the rest."""
