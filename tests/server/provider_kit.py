@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import hmac
 import json
 import time
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from urllib.parse import urlencode
 
 import uvicorn
 from joserfc import jwt
-from joserfc.jwk import KeySet, OctKey, RSAKey
+from joserfc.jwk import KeySet, RSAKey
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Route
@@ -106,7 +107,9 @@ class OidcProvider:
             return f"{part(json.dumps(header).encode())}.{part(json.dumps(claims).encode())}."
         key = self.key
         if self.algorithm.startswith("HS"):  # signed with what everybody knows: the public key
-            key = OctKey.import_key({"kty": "oct", "k": part(self.key.as_pem(private=False))})
+            said = f"{part(json.dumps(header).encode())}.{part(json.dumps(claims).encode())}"
+            mac = hmac.digest(self.key.as_pem(private=False), said.encode(), "sha256")
+            return f"{said}.{part(mac)}"
         if self.other_key:
             key = RSAKey.generate_key(2048, {"kid": "one"})
         return jwt.encode(header, claims, key, algorithms=[self.algorithm])
