@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
+from hitl_vault.errors import ConfigError
 from hitl_vault.server import requests
 from hitl_vault.server.gate_layer import GateLayer
 from hitl_vault.server.header_layer import HeaderLayer
 from hitl_vault.server.identities import NotSignedIn, lead_to_sign_in
 from hitl_vault.server.problems import Problem, add_problems
-from hitl_vault.server.serving import Serving
+from hitl_vault.server.serving import OidcSettings, Serving
 from hitl_vault.server.session_layer import SessionLayer
 from hitl_vault.server.signing_in import routes as signing_in
 from hitl_vault.version import __version__
@@ -36,8 +37,15 @@ def create_app(serving: Serving) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        async with serving.hitl:
+        try:
+            await serving.hitl.open()
+        except Exception as error:
+            serving.failure = error
+            raise
+        try:
             yield
+        finally:
+            await serving.hitl.aclose()
 
     app = _Service(
         title="hitl_vault",
@@ -53,10 +61,22 @@ def create_app(serving: Serving) -> FastAPI:
     app.add_exception_handler(NotSignedIn, lead_to_sign_in)
     app.include_router(requests.router, prefix="/api/v1")
     app.include_router(signing_in.router)
+    if serving.oidc is not None:
+        app.include_router(_oidc_router(serving.oidc))
     _document_problems(app)
     app.add_middleware(SessionLayer, serving=serving)
     app.add_middleware(GateLayer, serving=serving)  # the last one is the outermost
     return app
+
+
+def _oidc_router(settings: OidcSettings) -> APIRouter:
+    try:
+        from hitl_vault.server.signing_in.oidc_routes import oidc_router
+    except ImportError as error:
+        raise ConfigError(
+            "oidc needs an extra: python -m pip install 'hitl-vault[oidc]'"
+        ) from error
+    return oidc_router(settings)
 
 
 def _document_problems(app: FastAPI) -> None:

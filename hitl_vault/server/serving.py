@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import msgspec
 
 from hitl_vault.adapters.access.tokens import AccessTokens
 from hitl_vault.config import STATE_FOLDER
@@ -46,6 +49,22 @@ class ServerOptions:
         return self.tls or self.url.startswith("https://")
 
 
+class OidcSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Which identity provider says who somebody is.
+
+    `claim` of its answer names the person; `reviewers` says whose name on record that is, where
+    they differ. `domains`, if any are given, are those that an address in the claim must end in.
+    `client_secret_env` names the environment variable the secret stands in.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret_env: str = ""
+    claim: str = "email"
+    domains: tuple[str, ...] = ()
+    reviewers: dict[str, str] = {}
+
+
 @dataclass(slots=True, kw_only=True)
 class Serving:
     """What every route works with: one open orchestrator, and who may call."""
@@ -54,8 +73,15 @@ class Serving:
     tokens: AccessTokens
     options: ServerOptions = field(default_factory=ServerOptions)
     now: Callable[[], datetime] = _now
+    oidc: OidcSettings | None = None
+    failure: Exception | None = None  # why it could not start
     sessions: Sessions = field(init=False)
     limits: Limits = field(init=False)
+
+    @property
+    def oidc_name(self) -> str:
+        """Return how people know the identity provider, "" if there is none: its host."""
+        return (urlsplit(self.oidc.issuer).hostname or "") if self.oidc else ""
 
     def __post_init__(self) -> None:
         """Put together what follows from the rest."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
@@ -28,6 +28,25 @@ from hitl_vault.core.sign_in import Session, Way, halves, identity_of_session
 KEY = "session.key"
 FORM_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
 _RENEW_AFTER_S = 60
+_BEGUN_S = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A sign-in with an identity provider that was begun: what its answer must belong to."""
+
+    state: str
+    nonce: str
+    verifier: str
+
+    @classmethod
+    def new(cls) -> Begun:
+        """Return one that nobody can guess."""
+        return cls(
+            state=secrets.token_urlsafe(24),
+            nonce=secrets.token_urlsafe(24),
+            verifier=secrets.token_urlsafe(48),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +168,30 @@ class Sessions:
     def form_cookie(self, base: str) -> str:
         """Return the Set-Cookie that forms rest on where nobody is signed in."""
         return self._set_cookie(self.form_cookie_name, base, "Strict")
+
+    def begun_cookie(self, begun: Begun, then: str) -> str:
+        """Return the Set-Cookie that a sign-in with a provider is known by, for 10 minutes.
+
+        SameSite is Lax: the person comes back from the provider's site.
+        """
+        until = int(self._now().timestamp()) + _BEGUN_S
+        value = self._signer.dumps(["begun", begun.state, begun.nonce, begun.verifier, then, until])
+        return f"{self._set_cookie(self._name('begun'), str(value), 'Lax')}; Max-Age={_BEGUN_S}"
+
+    def begun_in(self, cookies: Mapping[str, str]) -> tuple[Begun, str] | None:
+        """Return the sign-in begun in this browser and where it then goes, None if none was."""
+        try:
+            found = self._signer.loads(cookies.get(self._name("begun"), ""))
+            kind, state, nonce, verifier, then, until = found
+        except (BadSignature, ValueError, TypeError):
+            return None
+        if kind != "begun" or self._now().timestamp() >= until:
+            return None
+        return Begun(state=state, nonce=nonce, verifier=verifier), then
+
+    def begun_gone(self) -> str:
+        """Return the Set-Cookie that ends a begun sign-in."""
+        return self._set_cookie(self._name("begun"), "", "Lax") + "; Max-Age=0"
 
     def new_form_base(self) -> str:
         """Return what the CSRF token of somebody not signed in rests on."""

@@ -61,6 +61,6 @@ def test_every_error_has_an_exit_code_in_the_table():
 
 def test_no_summary_of_a_command_is_cut(workspace):
     """The list of commands fits a terminal of 80 columns, each summary whole."""
-    for group in ([], ["policy"], ["audit"], ["ballot"], ["code"], ["key"], ["outbox"]):
+    for group in ([], ["policy"], ["audit"], ["ballot"], ["code"], ["key"], ["outbox"], ["token"]):
         text = Cli(workspace).ok(*group, "--help", env={"COLUMNS": "80", "TERM": "dumb"})
         assert "..." not in text.split("Commands:")[1], text

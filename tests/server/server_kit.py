@@ -54,7 +54,9 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(root: Path, settings: Any = None, **options: Any) -> AsyncIterator[Service]:
+async def serving(
+    root: Path, settings: Any = None, oidc: Any = None, **options: Any
+) -> AsyncIterator[Service]:
     """Serve the vault at `root`, made if there is none, until the block ends."""
     if not (root / ".hitl").is_dir():
         make_vault(root)
@@ -62,9 +64,12 @@ async def serving(root: Path, settings: Any = None, **options: Any) -> AsyncIter
         hitl=Orchestrator(root, settle_s=0, **(settings or {})),
         tokens=AccessTokens(root / ".hitl" / "keys" / FILE),
         options=ServerOptions(**options),
+        oidc=oidc,
     )
     server = uvicorn.Server(
-        uvicorn.Config(create_app(serving), port=0, log_level="warning", lifespan="on")
+        uvicorn.Config(
+            create_app(serving), port=0, log_level="warning", lifespan="on", proxy_headers=False
+        )
     )
     running = asyncio.create_task(server.serve())
     try:

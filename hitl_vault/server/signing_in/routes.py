@@ -135,6 +135,7 @@ def _form(way: str, request: Request, next: str, error: HitlVaultError | None) -
         csrf=request.state.csrf,
         next=own_page(next),
         problem="" if error is None else str(error),
+        oidc=request.app.state.serving.oidc_name,
     )
     if isinstance(error, TooFast):
         answer.headers.update(headers_of(error))
