@@ -163,8 +163,6 @@ def objection(request: Request, vote: c.Vote) -> str:
         return f"'{vote.answer}' is not an answer this rule allows; it allows {allowed}"
     if vote.assurance is Assurance.SIGNED and not (vote.proof and vote.proof_id):
         return "an answer that is signed needs its signature, and this one has none"
-    if vote.proof_id and vote.proof_id in request.spent_proofs:
-        return "this proof was used for an answer before; sign again"
     if vote.assurance.rank < need.assurance.rank:
         return (
             f"this rule asks for an answer that is {need.assurance}, and this one is only "
@@ -175,6 +173,27 @@ def objection(request: Request, vote: c.Vote) -> str:
     if _lacks_name(need, vote):
         return "put your name with the answer: this rule counts who answered"
     return _edit_objection(request, vote) or _stage_objection(request, vote)
+
+
+def unproved(request: Request, vote: c.Vote, now: datetime) -> str:
+    """Return why the proof of a vote does not count at its commit, as a sentence; "" if it may."""
+    if vote.proof_id and vote.proof_id in request.spent_proofs:
+        return "this proof was used for an answer before; sign again"
+    if vote.valid_until is not None and now >= vote.valid_until:
+        return (
+            f"the key of this proof counted until {_to_the_second(vote.valid_until)}, and the "
+            "answer came to be stored after that; sign again with a key that is in force"
+        )
+    if vote.valid_from is not None and now < vote.valid_from:
+        return (
+            f"the key of this proof counts only from {_to_the_second(vote.valid_from)} on; sign "
+            "with a key that is in force"
+        )
+    return ""
+
+
+def _to_the_second(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 _HOW = {

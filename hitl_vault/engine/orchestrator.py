@@ -52,6 +52,7 @@ from hitl_vault.errors import (
     RequestNotFound,
     StorageError,
     TooManyRequests,
+    TrustError,
 )
 from hitl_vault.ports import Hints, Kept, Receipt
 
@@ -469,6 +470,8 @@ class Orchestrator(Answering, Granting):
                 raise TooManyRequests(receipt.message)
             case Kept.REFUSED:
                 raise Refused(_sentence(receipt), receipt.request)
+            case Kept.UNPROVED:
+                raise TrustError(receipt.message)
             case Kept.CONFLICT | Kept.STALE:
                 raise Conflict(_sentence(receipt), receipt.request)
 

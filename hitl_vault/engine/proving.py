@@ -267,15 +267,6 @@ async def _wrong_factors(parts: Parts, vote: c.Vote) -> int:
 # refusing
 
 
-def proves_nothing(parts: Parts, request: Request, vote: c.Vote) -> str:
-    """Return why a proof that was right when it came did not count at commit; "" if that was not
-    the reason: another answer may have used it up in between.
-    """
-    if vote.proof_id and vote.proof_id in request.spent_proofs:
-        return "this proof was used for an answer before; sign again"
-    return codes.objection(request, vote, parts.clock.now()) if vote.code_id else ""
-
-
 async def refuse(
     parts: Parts,
     vote: c.Vote,
