@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hitl_vault.core import claims, codes, grants, hours, requirements, steps, voting
+from hitl_vault.core import claims, codes, hours, proofs, requirements, steps, voting
 from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Answer, Comment, Effect, Request, Status, is_valid_id
@@ -227,35 +227,19 @@ def _unfit(request: Request, vote: c.Vote) -> Refusal | None:
             why=Why.STALE,
             message="the details were changed since they were shown; read them again, then answer",
         )
-    objection = voting.objection(request, vote) or _unshown(vote)
+    objection = voting.objection(request, vote) or proofs.missing(vote)
     return steps.refused(objection) if objection else None
-
-
-def _unshown(vote: c.Vote) -> str:
-    """Return what a vote lacks that its channel promises."""
-    if vote.channel == codes.CHANNEL and not vote.code_id:
-        return "an answer by code needs its code"
-    if vote.channel == grants.CHANNEL and vote.grant is None:
-        return "an answer under a standing grant needs the grant"
-    return ""
 
 
 def _unproved(
     request: Request, vote: c.Vote, now: datetime, register: Register | None
 ) -> Refusal | None:
-    """Refuse a vote whose proof, code or grant was good when it came, and is not at the commit."""
-    problem = (
-        voting.unproved(request, vote, now)
-        or codes.objection(request, vote, now)
-        or grants.objection(register, request, vote, now)
-    )
+    """Refuse, and record it, where what came with a vote does not prove it any more."""
+    problem = proofs.objection(request, vote, now, register)
     if not problem:
         return None
-    recorded = _refuse(
-        request,
-        c.Refuse(id=vote.id, reviewer=vote.reviewer, channel=vote.channel, problem=problem),
-        now,
-    )
+    tried = c.Refuse(id=vote.id, reviewer=vote.reviewer, channel=vote.channel, problem=problem)
+    recorded = _refuse(request, tried, now)
     step = recorded if isinstance(recorded, Step) else None
     return Refusal(why=Why.UNPROVED, message=problem, step=step)
 

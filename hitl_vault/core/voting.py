@@ -175,27 +175,6 @@ def objection(request: Request, vote: c.Vote) -> str:
     return _edit_objection(request, vote) or _stage_objection(request, vote)
 
 
-def unproved(request: Request, vote: c.Vote, now: datetime) -> str:
-    """Return why the proof of a vote does not count at its commit, as a sentence; "" if it may."""
-    if vote.proof_id and vote.proof_id in request.spent_proofs:
-        return "this proof was used for an answer before; sign again"
-    if vote.valid_until is not None and now >= vote.valid_until:
-        return (
-            f"the key of this proof counted until {_to_the_second(vote.valid_until)}, and the "
-            "answer came to be stored after that; sign again with a key that is in force"
-        )
-    if vote.valid_from is not None and now < vote.valid_from:
-        return (
-            f"the key of this proof counts only from {_to_the_second(vote.valid_from)} on; sign "
-            "with a key that is in force"
-        )
-    return ""
-
-
-def _to_the_second(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
 _HOW = {
     "authenticated": "with the code you were sent, in the property `code` of the note or as "
     "`hitl approve {id} --code CODE`, or as yourself with `hitl approve {id}` or "
