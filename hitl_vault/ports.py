@@ -47,6 +47,7 @@ class Kept(StrEnum):
     CONFLICT = "conflict"
     STALE = "stale"
     REFUSED = "refused"
+    UNPROVED = "unproved"  # what should prove it did not, at the commit; that is on record
     NOT_FOUND = "not_found"
     TOO_MANY = "too_many"
 
@@ -133,7 +134,8 @@ class Ledger(Tallying, Protocol):
         Durable: an accepted command survives a kill at any later instruction.
         Once: at most one terminal status a request, ever; `Claim` succeeds at most once.
         Idempotent: repeating a command with the same ids returns DUPLICATE and changes nothing.
-        Judged at commit: deadlines are compared with the adapter's clock inside the commit.
+        Judged at commit: deadlines, and until when a proof or a grant counts, are compared with the
+            adapter's clock inside the commit; a grant with the register as it stands there.
         Ordering: events of one request are in growing `rev`; hashes chain all events of the vault.
     """
 

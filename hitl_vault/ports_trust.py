@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from hitl_vault.core.people import People
 from hitl_vault.core.statement import Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyInForce:
+    """A key that proves a signature, and for which times of commit: from, and before (aware UTC).
+
+    None is no limit.
+    """
+
+    key_id: str
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
 
 
 class Prover(Protocol):
@@ -16,8 +29,8 @@ class Prover(Protocol):
 
     kind: str
 
-    async def key_of(self, envelope: Envelope, reviewer: str, at: datetime) -> str:
-        """Return the name of the reviewer's key that made the signature.
+    async def key_of(self, envelope: Envelope, reviewer: str, at: datetime) -> KeyInForce:
+        """Return the reviewer's key that made the signature; the ledger judges its times again.
 
         Raises:
             TrustError: It does not prove that this reviewer signed exactly these bytes.
@@ -34,6 +47,10 @@ class SecondFactor(Protocol):
         Raises:
             ConfigError: The reviewer has no second factor, or it cannot be judged here.
         """
+        ...
+
+    def ends_at(self, step: int) -> datetime:
+        """Return when the code of a step is near no more (aware UTC)."""
         ...
 
 

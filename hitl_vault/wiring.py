@@ -126,7 +126,7 @@ def assemble(
             policy_lock=policy_lock(root, ledger.vault_id) if settings.policy_lock else None,
             telling=Telling(
                 outbox=SqliteOutbox(state / "outbox.db"),
-                channels=FileChannels(state, clock),
+                channels=FileChannels(state, clock, settings.redact),
                 messages=VaultMessages(state / "templates"),
             ),
         )

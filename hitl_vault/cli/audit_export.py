@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from hitl_vault.config import STATE_FOLDER
 from hitl_vault.core.chain import Head, decode_event, genesis
-from hitl_vault.core.evidence import Hider, Stored, bundle, bundle_text, grant_is_hidden
+from hitl_vault.core.evidence import Stored, bundle, bundle_text
+from hitl_vault.core.hiding import Hider, grant_is_hidden
 from hitl_vault.core.redaction import Redaction
 from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.errors import InvalidRequest, RequestNotFound

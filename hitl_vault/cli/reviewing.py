@@ -9,17 +9,20 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hitl_vault.cli.answering import AsOption
 from hitl_vault.cli.options import VaultOption, complete_ids
+from hitl_vault.cli.signing import SignOption
 from hitl_vault.cli.typing_in import ask_key, ask_line, in_editor
 from hitl_vault.errors import HitlVaultError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hitl_vault.cli.review_proving import ReviewProving
     from hitl_vault.core.model import Answer, Details, Request
     from hitl_vault.wiring import Orchestrator
 
@@ -33,20 +36,37 @@ def review(
         bool,
         typer.Option("--group", "-g", help="Show like with like; one key answers each of them."),
     ] = False,
+    name: AsOption = None,
+    sign: SignOption = None,
+    code: Annotated[
+        bool,
+        typer.Option("--code", help="Ask for a one-time code where the rule demands one."),
+    ] = False,
+    totp: Annotated[
+        bool,
+        typer.Option("--totp", help="Ask for a second factor's code where the rule demands one."),
+    ] = False,
     vault: VaultOption = None,
 ) -> None:
     """Go through what waits, oldest first, with one key each.
 
     With --group, requests of one type by one requester under the same rules are shown together,
     with what differs between them. One key answers all of a group, with one vote each.
+
+    With --sign, every answer is signed. Without it, where a rule demands more than your user name
+    proves, you are asked for a key or a code before the answer is given.
     """
     import asyncio
 
+    from hitl_vault.cli.answering import answering_as
     from hitl_vault.cli.opening import desk, full_ids
+    from hitl_vault.cli.review_proving import ReviewProving
     from hitl_vault.errors import ConfigError
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError("review needs a terminal; use hitl list, hitl show and hitl approve")
+    who = answering_as(name, proved=sign is not None)
+    proving = ReviewProving(sign, code=code, totp=totp, who=who)
     wanted = full_ids(vault, ids or [])
 
     async def go() -> None:
@@ -54,7 +74,7 @@ def review(
             if not wanted:
                 waiting = await hitl.list_requests(status="pending")
                 wanted.extend(request.id for request in reversed(waiting))
-            walk = _Review(hitl, wanted)
+            walk = _Review(hitl, wanted, who, proving)
             await (walk.run_groups() if group else walk.run())
 
     # the event loop's own way with Ctrl-C does not reach a question that waits for a key
@@ -69,11 +89,11 @@ def _interrupt(*_: object) -> None:
 class _Review:
     """One walk through requests."""
 
-    def __init__(self, hitl: Orchestrator, ids: list[str]) -> None:
-        from hitl_vault.cli.answering import answering_as
-
+    def __init__(
+        self, hitl: Orchestrator, ids: list[str], who: dict[str, Any], proving: ReviewProving
+    ) -> None:
         self._hitl, self._ids = hitl, ids
-        self._who = answering_as(None)
+        self._who, self._proving = who, proving
         self._answered = 0
 
     async def run(self) -> None:
@@ -155,12 +175,8 @@ class _Review:
             key = ask_key(question)
             try:
                 match key:
-                    case "a":
-                        await self._answer(request, "approve")
-                    case "r":
-                        await self._answer(request, "reject")
-                    case "e":
-                        if not await self._edit(request):
+                    case "a" | "r" | "e":
+                        if not await self._decide(request, key):
                             continue
                     case "c":
                         await self._comment(request)
@@ -178,23 +194,36 @@ class _Review:
                 continue
             return True
 
-    async def _answer(self, request: Request, word: str, edited: Details | None = None) -> None:
+    async def _decide(self, request: Request, key: str) -> bool:
+        """Answer as the key says; False if no answer came of it."""
+        if key == "e":
+            return await self._edit(request)
+        return await self._answer(request, "approve" if key == "a" else "reject")
+
+    async def _answer(self, request: Request, word: str, edited: Details | None = None) -> bool:
         from hitl_vault.core.model import Answer
 
         answer = Answer.EDIT if edited is not None else Answer(word)
         required = answer in request.requirement.require_reason
         reason = ask_line("reason" if required else "reason (may be empty)")
-        await self._vote(request, answer, reason, edited)
+        return await self._vote(request, answer, reason, edited)
 
     async def _vote(
         self, request: Request, answer: Answer, reason: str, edited: Details | None = None
-    ) -> None:
+    ) -> bool:
+        """Answer with what proves it; False if nothing was given where the rule demands it."""
         from hitl_vault.cli.telling import decision_line
 
-        said = {"reason": reason, "payload_sha256": request.payload_in_force, **self._who}
-        now = await self._hitl.vote(request.id, answer, details=edited, **said)
+        proof = self._proving.proof_for(request)
+        if proof is None:
+            print("not answered: it still waits")
+            return False
+        said = {"reason": reason, "payload_sha256": request.payload_in_force, "details": edited}
+        now = await proof.vote(self._hitl, request.id, answer, said, self._who)
+        self._proving.counted(proof)
         self._answered += 1
         print(f"{now.id} {decision_line(now)}")
+        return True
 
     async def _edit(self, request: Request) -> bool:
         from hitl_vault.cli.printing import safe
@@ -212,8 +241,7 @@ class _Review:
         if ask_key("approve it with these changes? [y/N]") != "y":
             print("not approved")
             return False
-        await self._answer(request, "edit", details)
-        return True
+        return await self._answer(request, "edit", details)
 
     async def _comment(self, request: Request) -> None:
         text = ask_line("remark")

@@ -63,6 +63,11 @@ class Proof:
         """True if it shows by itself who answers."""
         return any(given is not None for given in (self._sign, self._code, self._totp))
 
+    @property
+    def key(self) -> str:
+        """The key to sign with, as it was named; "" if none was."""
+        return self._sign or ""
+
     async def vote(
         self,
         hitl: Orchestrator,
@@ -107,12 +112,13 @@ def signed_with(statement: Any, key: str) -> str:
 
 def asked_for(given: str | None, what: str) -> str | None:
     """Return what was given; for `-`, what is typed unseen at the terminal or comes from stdin."""
-    import getpass
     import sys
+
+    from hitl_vault.cli.typing_in import ask_unseen
 
     if given != "-":
         return given
-    return getpass.getpass(f"{what}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+    return ask_unseen(what) if sys.stdin.isatty() else sys.stdin.readline().strip()
 
 
 def secret_bytes(text: str) -> bytes:

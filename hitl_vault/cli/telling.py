@@ -9,7 +9,7 @@ from typing import Any
 from hitl_vault.cli.printing import safe
 from hitl_vault.core.durations import show_duration
 from hitl_vault.core.events import Event, Kind
-from hitl_vault.core.model import Assurance, Request, Requirement, Stage, Status, Vote
+from hitl_vault.core.model import Assurance, Repeats, Request, Requirement, Stage, Status, Vote
 from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.core.statement import key_id_of
 from hitl_vault.core.voting import tally
@@ -43,7 +43,10 @@ def needed(need: Requirement) -> str:
         Assurance.SIGNED: "signed: with hitl approve --sign KEY, or hitl ballot",
     }[need.assurance]
     reasons = ", ".join(answer.value for answer in need.require_reason)
-    return f"{groups}; {sure}" + (f"; a reason is required to {reasons}" if reasons else "")
+    said = [groups, sure]
+    said += [f"a reason is required to {reasons}"] if reasons else []
+    said += ["a repeat joins it while it waits"] if need.repeats is Repeats.JOIN else []
+    return "; ".join(said)
 
 
 def _group(stage: Stage) -> str:

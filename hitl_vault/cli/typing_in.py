@@ -51,6 +51,17 @@ def ask_line(question: str) -> str:
         return ""
 
 
+def ask_unseen(question: str) -> str:
+    """Return what a person types without its being shown, "" at the end of input."""
+    import getpass
+
+    try:
+        return getpass.getpass(f"{question}: ").strip()
+    except EOFError:
+        print()
+        return ""
+
+
 def in_editor(text: str) -> str:
     """Return the text as the person's editor left it."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"

@@ -96,7 +96,7 @@ def issued(request: Request, command: IssueCode, now: datetime, until: datetime)
 def objection(request: Request, vote: Vote, now: datetime) -> str:
     """Return why the code of a vote does not prove it, as a sentence; "" if it does or has none."""
     if not vote.code_id:
-        return "an answer by code needs its code" if vote.channel == CHANNEL else ""
+        return ""
     code = next((code for code in request.codes if code.code_id == vote.code_id), None)
     if code is None or person(code.reviewer) != person(vote.reviewer):
         return "this code was not sent to you for this request"

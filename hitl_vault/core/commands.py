@@ -6,6 +6,7 @@ A command says who wants what of which request. `lifecycle.apply` judges it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from hitl_vault.core.model import (
@@ -59,7 +60,9 @@ class Vote:
     `standing_for` are those who named the reviewer in their absence, each with their roles.
     `not_on_record` says why the name of the reviewer alone opens no stage, "" where it does.
     `proof` is what shows that the reviewer answered, `proof_id` its digest: it counts once.
-    `code_id` names the one-time code that was typed, already compared.
+    It counts for an answer stored from `valid_from` on, and before `valid_until` (aware UTC); None
+    where it has no such limit. `code_id` names the one-time code that was typed, already compared.
+    `grant` is the use of a standing grant that answers: recorded before, and judged again.
     `is_role` is true where the reviewer's name is that of a role.
     """
 
@@ -77,7 +80,10 @@ class Vote:
     edit: ProposedEdit | None = None
     proof: str = ""
     proof_id: str = ""
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
     code_id: str = ""
+    grant: UseGrant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

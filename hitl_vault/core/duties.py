@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from hitl_vault.core.events import OF_THE_REGISTER, Kind, Recorded
 from hitl_vault.core.hours import Quiet
 from hitl_vault.core.model import Request, Risk, Status
 from hitl_vault.core.people import MAX_CHAIN, People, Reviewer
+from hitl_vault.core.redaction import Redaction
 from hitl_vault.core.voting import person, tally
 
 CALLS = frozenset(
@@ -47,7 +48,7 @@ class Way:
 
     `people` true: each person is told at their own addresses. `complete` true: told of every event,
     also of what no longer calls on anybody; for programs. `urgent` is the risk from which neither
-    `digest_s` nor `quiet` holds a message back.
+    `digest_s` nor `quiet` holds a message back. `redaction` is what its messages do not show.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Way:
     quiet: Quiet | None = None
     urgent: Risk = Risk.CRITICAL
     tries: int = 20
+    redaction: Redaction = field(default_factory=Redaction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,25 +9,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import copy
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from hitl_vault.core.chain import Head
-from hitl_vault.core.redaction import (
-    HIDDEN,
-    Redaction,
-    hidden_texts,
-    redact_value,
-    redacted_at,
-    redacted_details,
-    split_pointer,
-)
+from hitl_vault.core.hiding import Hider
+from hitl_vault.core.redaction import Redaction
 from hitl_vault.core.statement import parse_envelope
 from hitl_vault.core.voting import person
 from hitl_vault.errors import TrustError
@@ -44,82 +36,6 @@ class Stored:
     id: str
     state: bytes
     events: tuple[tuple[int, bytes, str], ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class Hider:
-    """Says what of one request is hidden, from the details it asked for and those in force."""
-
-    redaction: Redaction
-    state: dict[str, Any]
-    texts: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.texts = frozenset().union(
-            *(hidden_texts(details, self.redaction) for details in self._all_details())
-        )
-
-    def _all_details(self) -> list[dict[str, Any]]:
-        edited = self.state.get("edited")
-        return [self.state["action"]["details"], *([edited["details"]] if edited else [])]
-
-    def hides_event(self, body: bytes) -> bool:
-        """True if an event's text holds a hidden value: only its digest may be shown."""
-        event = json.loads(body)
-        data = event["data"]
-        if event["kind"] == "edited" and any(self._hides(*change) for change in data["changes"]):
-            return True
-        if redact_value(data.get("result"), self.redaction, self.texts) != data.get("result"):
-            return True
-        said = [event["actor"], data]
-        return bool(redact_value(said, Redaction(), self.texts) != said)
-
-    def _hides(self, path: str, before: str, after: str) -> bool:
-        """True if a change is of a hidden value, or of a list with one in it."""
-        steps = split_pointer(path)
-        values = [json.loads(text) for text in (before, after) if text]
-        return any(redacted_at(value, self.redaction, steps) != value for value in values)
-
-    def shown_state(self) -> dict[str, Any]:
-        """Return the state without hidden values: in the details, and in what people wrote."""
-        shown: dict[str, Any] = copy.deepcopy(self.state)
-        for place in (shown["action"], shown.get("edited")):
-            if place is not None:
-                place["details"] = redacted_details(place["details"], self.redaction)
-        for change in (shown.get("edited") or {}).get("changes", ()):
-            if self._hides(change["path"], change["before"], change["after"]):
-                change["before"] = change["after"] = HIDDEN
-        for place, name in self._said(shown):
-            place[name] = redact_value(place[name], Redaction(), self.texts)
-        for vote in shown["votes"]:
-            if HIDDEN in vote["reason"]:
-                vote["proof"] = HIDDEN  # the reason stands in what was signed, too
-        if shown.get("outcome"):
-            shown["outcome"] = redact_value(shown["outcome"], self.redaction, self.texts)
-        return shown
-
-    @staticmethod
-    def _said(state: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-        """Yield the places of a state that hold prose, which may repeat a value."""
-        yield state["action"], "description"
-        yield state, "key"
-        yield state, "reason"
-        yield from ((state["verdict"], name) for name in ("summary", "reasons"))
-        yield from ((vote, "reason") for vote in state["votes"])
-        yield from ((comment, "text") for comment in state["comments"])
-
-    def rules_that_hit(self) -> list[str]:
-        """Return the rules that hide something of this request."""
-        shown = [redacted_details(details, self.redaction) for details in self._all_details()]
-        if shown == self._all_details() and self.shown_state() == self.state:
-            return []
-        return list(self.redaction.rules)
-
-
-def grant_is_hidden(body: bytes, redaction: Redaction) -> bool:
-    """True if an event of the register names a hidden value: what a grant allows one to be."""
-    bounds = json.loads(body)["data"].get("bounds") or ()
-    return any(redaction.hides(split_pointer(bound[0])) for bound in bounds)
 
 
 def bundle(

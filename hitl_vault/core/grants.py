@@ -15,10 +15,22 @@ from typing import Any
 
 import rfc8785
 
-from hitl_vault.core.canonical import MAX_INTEGER
-from hitl_vault.core.model import Action, Answer, Assurance, Details, GrantLimit, Verdict
-from hitl_vault.core.register import Bound, Grant
+from hitl_vault.core.canonical import MAX_INTEGER, with_details
+from hitl_vault.core.commands import Vote
+from hitl_vault.core.model import (
+    Action,
+    Answer,
+    Assurance,
+    Details,
+    GrantLimit,
+    Request,
+    Verdict,
+)
+from hitl_vault.core.register import Bound, Grant, Register
 from hitl_vault.core.voting import person
+
+CHANNEL = "grant"
+"""The channel of answers that a standing grant gives."""
 
 MAX_BOUNDS = 200
 MAX_USES = 1_000
@@ -227,9 +239,42 @@ def unusable(verdict: Verdict) -> str:
 
 def is_within(grant: Grant, limit: GrantLimit, now: datetime) -> bool:
     """True while the grant can be used once more by its own terms and by those of the rule."""
-    try:
-        ends_at = min(grant.expires_at, grant.made_at + timedelta(seconds=limit.within_s))
-    except OverflowError:
-        ends_at = grant.expires_at
     left = min(grant.uses, limit.uses) - len(grant.used_for)
-    return grant.revoked_at is None and now < ends_at and left > 0
+    return grant.revoked_at is None and now < _end(grant, limit) and left > 0
+
+
+def _end(grant: Grant, limit: GrantLimit) -> datetime:
+    try:
+        return min(grant.expires_at, grant.made_at + timedelta(seconds=limit.within_s))
+    except OverflowError:
+        return grant.expires_at
+
+
+def objection(register: Register | None, request: Request, vote: Vote, now: datetime) -> str:
+    """Return why the grant of a vote does not give it now, as a sentence; "" if it does.
+
+    Its use was recorded in a commit of its own: between the two, anybody may have taken it back.
+
+    Args:
+        register: As it stands in the commit of the vote.
+        now: The ledger's time of that commit.
+    """
+    use = vote.grant
+    if use is None:
+        return ""
+    grant = None if register is None else register.grant(use.grant_id)
+    if register is None or grant is None or request.id not in grant.used_for:
+        return f"{use.grant_id} was not used for this request; a person must answer"
+    now = max(now, register.updated_at or now)
+    if grant.revoked_at is not None:
+        problem = f"was revoked by {grant.revoked_by}"
+    elif now >= _end(grant, use.limit):
+        problem = "was over"
+    elif grant.used_for.index(request.id) >= min(grant.uses, use.limit.uses):
+        problem = "was used up"
+    elif person(vote.reviewer) != person(grant.by) or vote.assurance.rank > grant.assurance.rank:
+        problem = f"is {grant.by}'s, and only {grant.assurance}"
+    else:
+        reason = outside(grant, with_details(request.action, request.details))
+        return f"{grant.grant_id} does not cover it: {reason}" if reason else ""
+    return f"{grant.grant_id} {problem} before its answer was stored; a person must answer"

@@ -9,10 +9,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hitl_vault.core import claims, codes, hours, requirements, steps, voting
+from hitl_vault.core import claims, codes, hours, proofs, requirements, steps, voting
 from hitl_vault.core import commands as c
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Answer, Comment, Effect, Request, Status, is_valid_id
+from hitl_vault.core.register import Register
 from hitl_vault.core.steps import TRANSITIONS, Refusal, Step, Why
 from hitl_vault.core.tracing import headers_of
 
@@ -20,13 +21,16 @@ MAX_COMMENTS, MAX_COMMENT_CHARS = 200, 10_000  # they are stored with every late
 MAX_REFUSED = 100  # of one request; more of them prove nothing new and would fill the disk
 
 
-def apply(request: Request | None, command: c.Command, now: datetime) -> Step | Refusal:
+def apply(
+    request: Request | None, command: c.Command, now: datetime, register: Register | None = None
+) -> Step | Refusal:
     """Judge one command.
 
     Args:
         request: The request as it stands, None if there is none.
         command: What somebody wants.
         now: The ledger's time of commit, aware UTC.
+        register: As it stands in that commit; looked at for a vote under a standing grant only.
 
     Guarantees:
         Pure. Never moves a request out of a terminal status; every step moves along TRANSITIONS.
@@ -42,16 +46,18 @@ def apply(request: Request | None, command: c.Command, now: datetime) -> Step | 
         return _expire(request, now)  # after a long sleep, a timer's overdue reminder finds the end
     if overdue and not isinstance(command, c.Comment | c.Refuse):
         step = _expired(request, now)
-        refusal = _judge(step.request, command, now)
+        refusal = _judge(step.request, command, now, register)
         assert isinstance(refusal, Refusal), "nothing but a remark follows an expiry"
         return replace(refusal, step=step)
-    return _judge(request, command, now)
+    return _judge(request, command, now, register)
 
 
-def _judge(request: Request, command: c.Command, now: datetime) -> Step | Refusal:
+def _judge(
+    request: Request, command: c.Command, now: datetime, register: Register | None
+) -> Step | Refusal:
     match command:
         case c.Vote():
-            return _vote(request, command, now)
+            return _vote(request, command, now, register)
         case c.Cancel():
             return _cancel(request, command, now)
         case c.Claim():
@@ -181,8 +187,10 @@ def _ask(request: Request | None, ask: c.Ask, now: datetime) -> Step | Refusal:
     )
 
 
-def _vote(request: Request, vote: c.Vote, now: datetime) -> Step | Refusal:
-    refusal = _unfit(request, vote, now)
+def _vote(
+    request: Request, vote: c.Vote, now: datetime, register: Register | None
+) -> Step | Refusal:
+    refusal = _unfit(request, vote) or _unproved(request, vote, now, register)
     if refusal is not None:
         return refusal
     changes = voting.count(request, vote, now)
@@ -204,7 +212,7 @@ def _vote(request: Request, vote: c.Vote, now: datetime) -> Step | Refusal:
     return steps.step(request, now, [*facts, (kind, vote.reviewer, ending)], **changes)
 
 
-def _unfit(request: Request, vote: c.Vote, now: datetime) -> Refusal | None:
+def _unfit(request: Request, vote: c.Vote) -> Refusal | None:
     if request.status is not Status.PENDING:
         return _late(request, vote)
     if voting.is_repeat(request, vote):
@@ -219,8 +227,21 @@ def _unfit(request: Request, vote: c.Vote, now: datetime) -> Refusal | None:
             why=Why.STALE,
             message="the details were changed since they were shown; read them again, then answer",
         )
-    objection = voting.objection(request, vote) or codes.objection(request, vote, now)
+    objection = voting.objection(request, vote) or proofs.missing(vote)
     return steps.refused(objection) if objection else None
+
+
+def _unproved(
+    request: Request, vote: c.Vote, now: datetime, register: Register | None
+) -> Refusal | None:
+    """Refuse, and record it, where what came with a vote does not prove it any more."""
+    problem = proofs.objection(request, vote, now, register)
+    if not problem:
+        return None
+    tried = c.Refuse(id=vote.id, reviewer=vote.reviewer, channel=vote.channel, problem=problem)
+    recorded = _refuse(request, tried, now)
+    step = recorded if isinstance(recorded, Step) else None
+    return Refusal(why=Why.UNPROVED, message=problem, step=step)
 
 
 def _facts(counted: Request, vote: c.Vote) -> list[tuple[Kind, str, dict[str, Any]]]:

@@ -85,6 +85,13 @@ class Assurance(_Ordered):
     SIGNED = "signed"  # a key
 
 
+class Repeats(_Ordered):
+    """What the identical action comes to that is asked again, without a key, while one waits."""
+
+    JOIN = "join"  # the same wish: it is one with what waits
+    ASK = "ask"  # another wish: people are asked about both
+
+
 class Answer(StrEnum):
     """What a reviewer may say."""
 
@@ -145,6 +152,7 @@ class Requirement:
     escalate: tuple[Escalation, ...] = ()
     grant: GrantLimit | None = None  # None: every action is asked about
     hours: tuple[str, ...] = ()  # `remind_s`, `escalate` count only these; see `core.hours`
+    repeats: Repeats = Repeats.ASK
     timeout_open_s: float | None = None  # a time to answer that counts only `hours`
 
 

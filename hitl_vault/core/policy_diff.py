@@ -1,6 +1,9 @@
 """Owns how two policies differ, and whether the new one could judge anything less strictly. Never
 runs a rule to find out: `loosens` is true unless the texts alone show that nothing can be looser.
 
+`repeats` loosens neither way: joined or not, what runs was approved, once for each request, and
+what joins makes one request fewer.
+
 `looser` compares two verdicts on one action; for any action, where it finds something, `compare`
 says that the new policy loosens.
 """
@@ -269,6 +272,7 @@ _SHOWN = (
     "remind_s",
     "escalate",
     "grant",
+    "repeats",
 )
 
 

@@ -18,6 +18,7 @@ from hitl_vault.core.model import (
     Assurance,
     Escalation,
     GrantLimit,
+    Repeats,
     Requirement,
     Stage,
 )
@@ -48,6 +49,7 @@ class Demand:
     remind_s: tuple[float, ...] | None = None
     escalate: tuple[Escalation, ...] | None = None
     grant: GrantLimit | None = None
+    repeats: Repeats | None = None
     hours: OpenHours | None = None
 
 
@@ -58,6 +60,7 @@ _NOTHING = Requirement(
     answers=tuple(Answer),
     veto=False,
     grant=GrantLimit(uses=sys.maxsize, within_s=math.inf),
+    repeats=Repeats.JOIN,
 )
 
 
@@ -72,6 +75,7 @@ def merge_requirements(
 
     The caller's `timeout_s` and a rule's meet in the shorter. `veto: false` holds only if every
     demand says it: a rejection that one rule counts on is not lost because another rule came along.
+    So does `repeats: join`: whoever did not say that a repeat is the same wish wants to be asked.
     """
     merged = reduce(stricter_requirement, map(_said, demands), _NOTHING)
     if timeout_s is not None:
@@ -92,6 +96,7 @@ def merge_requirements(
         require_reason=tuple(answer for answer in Answer if answer in merged.require_reason),
         veto=merged.veto or not demands,
         grant=merged.grant if demands else None,
+        repeats=merged.repeats if demands else Repeats.ASK,
     )
 
 
@@ -116,6 +121,7 @@ def _said(demand: Demand) -> Requirement:
         remind_s=demand.remind_s or (),
         escalate=demand.escalate or (),
         grant=demand.grant,
+        repeats=demand.repeats or Repeats.ASK,
     )
 
 

@@ -44,6 +44,7 @@ _FIELDS: dict[str, tuple[str, Callable[[yaml.Node, str, Notes], Any]]] = {
     ),
     "veto": ("veto", values.read_flag),
     "grant": ("grant", values.read_grant_limit),
+    "repeats": ("repeats", values.read_repeats),
     "settle": (
         "settle_s",
         lambda node, key, notes: values.read_duration(node, key, notes, zero=True),

@@ -15,7 +15,7 @@ import yaml
 from hitl_vault.core import strict_yaml
 from hitl_vault.core.durations import parse_duration
 from hitl_vault.core.hours import parse_hours
-from hitl_vault.core.model import Answer, Escalation, GrantLimit, Stage
+from hitl_vault.core.model import Answer, Escalation, GrantLimit, Repeats, Stage
 from hitl_vault.core.policy_blocks import Problem, Severity
 from hitl_vault.core.policy_condition import Condition, compile_condition, faults_of
 from hitl_vault.core.policy_merging import OpenHours, folded
@@ -81,6 +81,11 @@ def read_word(node: yaml.Node, kind: type[_Word], key: str, notes: Notes) -> _Wo
     shown = f"`{text}`" if text else "this"
     notes.error(node, f"{shown} is not one of the words for `{key}`: {', '.join(words)}{hint}")
     return None
+
+
+def read_repeats(node: yaml.Node, key: str, notes: Notes) -> Repeats | None:
+    """Read what becomes of a repeat."""
+    return read_word(node, Repeats, key, notes)
 
 
 def read_flag(node: yaml.Node, key: str, notes: Notes) -> bool | None:

@@ -1,7 +1,8 @@
 """Owns which details are hidden where they leave the vault. Never changes what is recorded.
 
-A rule is a key (`card`: at any depth of the details, whatever its case) or a JSON Pointer (RFC
-6901, from the details: `/customer/email`). The whole value under it is hidden. Digests are those
+A rule is a key (`card`: at any depth of the details, in any spelling that `voting.person` takes for
+the same: case, width, spaces, marks nobody sees) or a JSON Pointer (RFC 6901, from the details:
+`/customer/email`, exactly). The whole value under it is hidden. Digests are those
 of the full record, so who holds the record can still prove it; who sees the hidden form cannot
 recompute them.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hitl_vault.core.model import Details
+from hitl_vault.core.voting import person
 from hitl_vault.errors import InvalidRequest
 
 HIDDEN = "[redacted]"
@@ -24,7 +26,9 @@ _LEAST = 3  # characters; shorter values occur in other texts by chance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redaction:
-    """Which values are hidden: by key at any depth (folded), and by pointer from the details."""
+    """Which values are hidden: by key at any depth (as `person` folds it), and by pointer from the
+    details.
+    """
 
     keys: frozenset[str] = frozenset()
     pointers: frozenset[tuple[str, ...]] = frozenset()
@@ -35,7 +39,7 @@ class Redaction:
 
     def hides(self, path: Sequence[str]) -> bool:
         """True if the value at this path is hidden, by itself or with what it lies in."""
-        return any(step.casefold() in self.keys for step in path) or any(
+        return any(person(step) in self.keys for step in path) or any(
             tuple(path[:end]) in self.pointers for end in range(len(path) + 1)
         )
 
@@ -55,12 +59,12 @@ def parse_redaction(rules: Iterable[str]) -> Redaction:
     keys, pointers = set(), set()
     for rule in rules:
         text = rule.strip()
-        if not text.strip("/"):
+        if not person(text.strip("/")):
             raise InvalidRequest(f"redact: {rule!r} names nothing; write a key or /path/to/value")
         if text.startswith("/"):
             pointers.add(split_pointer(text))
         else:
-            keys.add(text.casefold())
+            keys.add(person(text))
     return Redaction(keys=frozenset(keys), pointers=frozenset(pointers))
 
 
@@ -89,6 +93,22 @@ def redacted_at(value: Any, redaction: Redaction, path: tuple[str, ...]) -> Any:
     if isinstance(value, list | tuple):
         return [redacted_at(item, redaction, (*path, str(n))) for n, item in enumerate(value)]
     return value
+
+
+def hidden_places(details: Details, redaction: Redaction) -> list[str]:
+    """Return where in the details values are hidden by a rule, as JSON Pointers."""
+    return list(_places(details, redaction, ()))
+
+
+def _places(value: Any, redaction: Redaction, path: tuple[str, ...]) -> Iterator[str]:
+    if path and redaction.hides(path):
+        yield "".join(f"/{_escaped(step)}" for step in path)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _places(item, redaction, (*path, key))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _places(item, redaction, (*path, str(number)))
 
 
 def hidden_texts(details: Details, redaction: Redaction) -> frozenset[str]:
@@ -123,20 +143,33 @@ def redact_text(text: str, hidden: Iterable[str]) -> str:
     return text
 
 
+def _unused(name: str, taken: dict[str, Any]) -> str:
+    """Return the name, numbered where it is taken: two keys that look alike now stay two."""
+    number, found = 1, name
+    while found in taken:
+        number += 1
+        found = f"{name} {number}"
+    return found
+
+
+def redact_pointer(pointer: str, hidden: Iterable[str]) -> str:
+    """Return a JSON Pointer with every hidden value in its steps replaced."""
+    steps = [redact_text(step, hidden) for step in split_pointer(pointer)]
+    return "".join(f"/{_escaped(step)}" for step in steps)
+
+
 def redact_value(value: Any, redaction: Redaction, hidden: frozenset[str]) -> Any:
     """Return any JSON value without hidden keys, and without hidden values in its texts.
 
     For what was made from details: a result, a summary, a remark. Keys are told by name only.
     """
     if isinstance(value, dict):
-        return {
-            redact_text(key, hidden): (
-                HIDDEN
-                if key.casefold() in redaction.keys
-                else redact_value(item, redaction, hidden)
-            )
-            for key, item in value.items()
-        }
+        shown: dict[str, Any] = {}
+        for key, item in value.items():
+            name = _unused(redact_text(key, hidden), shown)
+            hides = person(key) in redaction.keys
+            shown[name] = HIDDEN if hides else redact_value(item, redaction, hidden)
+        return shown
     if isinstance(value, list | tuple):
         return [redact_value(item, redaction, hidden) for item in value]
     if isinstance(value, str):

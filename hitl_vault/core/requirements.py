@@ -67,6 +67,7 @@ def stricter_requirement(one: Requirement, two: Requirement) -> Requirement:
             sorted({*one.escalate, *two.escalate}, key=lambda rung: (rung.after_s, rung.to))
         ),
         grant=_narrower(one.grant, two.grant),
+        repeats=max((one.repeats, two.repeats), key=lambda repeats: repeats.rank),
         hours=_widest_hours(one, two),
         timeout_open_s=min(
             (s for s in (one.timeout_open_s, two.timeout_open_s) if s is not None), default=None

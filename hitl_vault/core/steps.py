@@ -34,6 +34,7 @@ class Why(StrEnum):
     CONFLICT = "conflict"  # contradicts what is recorded
     STALE = "stale"  # made for a payload that is no longer the one in force
     REFUSED = "refused"  # a rule says no
+    UNPROVED = "unproved"  # what should prove it does not, at the time of commit
     NOT_FOUND = "not_found"
 
 
@@ -49,7 +50,8 @@ class Step:
 class Refusal:
     """The command is not accepted.
 
-    `step`, where present, is committed all the same: a deadline passed before the command came.
+    `step`, where present, is committed all the same: a deadline passed before the command came, or
+    the refusal itself goes on record.
     """
 
     why: Why

@@ -163,8 +163,6 @@ def objection(request: Request, vote: c.Vote) -> str:
         return f"'{vote.answer}' is not an answer this rule allows; it allows {allowed}"
     if vote.assurance is Assurance.SIGNED and not (vote.proof and vote.proof_id):
         return "an answer that is signed needs its signature, and this one has none"
-    if vote.proof_id and vote.proof_id in request.spent_proofs:
-        return "this proof was used for an answer before; sign again"
     if vote.assurance.rank < need.assurance.rank:
         return (
             f"this rule asks for an answer that is {need.assurance}, and this one is only "

@@ -6,17 +6,21 @@ template makes is the subject, and after a blank line comes the body.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from hitl_vault.core.chain import decode_request, encode_request
 from hitl_vault.core.durations import show_duration
 from hitl_vault.core.duties import ALERTS, CALLS
 from hitl_vault.core.events import Event, Kind, Recorded
+from hitl_vault.core.hiding import Hider, shown_grant
 from hitl_vault.core.model import Answer, Assurance, Request, Status
+from hitl_vault.core.redaction import Redaction
 from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.document.inert import one_line, visible
 from hitl_vault.document.plain import plain, plain_json, plain_line, readable
@@ -26,6 +30,7 @@ ONE = "message.txt.j2"
 SEVERAL = "digest.txt.j2"
 MAX_JSON = 4_000
 MAX_SUBJECT = 160
+_MAX_HIDDEN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,7 @@ class News:
     """One event to tell. `request` is as it stands now, None for events of the vault as a whole.
 
     `waits_for` names who must answer now; `code` is the one-time code of whom it is told to.
+    `hidden` are the places of the details that are not shown, as JSON Pointers.
     """
 
     recorded: Recorded
@@ -40,6 +46,28 @@ class News:
     waits_for: tuple[str, ...] = ()
     note: str = ""
     code: str = field(default="", repr=False)
+    hidden: tuple[str, ...] = ()
+
+
+def without(news: News, redaction: Redaction) -> News:
+    """Return the news without hidden values: in the details, and wherever else they stand again.
+
+    Digests, the id and how to answer stay; what was recorded, and the note, stay whole.
+    """
+    if not redaction:
+        return news
+    event, request = news.recorded.event, news.request
+    if request is None:
+        data = shown_grant(event.data, redaction)
+        return replace(news, recorded=replace(news.recorded, event=replace(event, data=data)))
+    hider = Hider(redaction=redaction, state=json.loads(encode_request(request)))
+    shown = replace(event, data=hider.shown_data(event.data))
+    return replace(
+        news,
+        recorded=replace(news.recorded, event=shown),
+        request=decode_request(json.dumps(hider.shown_state()).encode()),
+        hidden=tuple(hider.hidden_places()),
+    )
 
 
 class MessageRenderer:
@@ -82,6 +110,7 @@ def words(news: News, now: datetime) -> dict[str, Any]:
         "details": _of_alert(event) if event.kind in ALERTS else [],
         "how": ["hitl alerts"] if event.kind is Kind.ALERT_FIRED else [],
         "exact": "",
+        "hidden": [],
         "id": "",
         "deadline": "",
     }
@@ -103,6 +132,7 @@ def _of_request(news: News, request: Request, now: datetime) -> dict[str, Any]:
         "status": request.status.value,
         "details": readable(request.details),
         "exact": exact or "longer than a message; it stands in the note",
+        "hidden": _hidden(news.hidden),
         "payload_sha256": request.payload_in_force,
         "edited": request.edited is not None,
         "risk": verdict.risk.value,
@@ -115,6 +145,12 @@ def _of_request(news: News, request: Request, now: datetime) -> dict[str, Any]:
         "how": how(request, news.note, with_code=bool(news.code)),
         "says": plain(action.description),
     }
+
+
+def _hidden(places: Sequence[str]) -> list[str]:
+    shown = [plain_line(place, limit=120) for place in places[:_MAX_HIDDEN]]
+    more = len(places) - len(shown)
+    return [*shown, f"{more} more"] if more else shown
 
 
 def title(request: Request) -> str:
@@ -165,7 +201,7 @@ def _in_the_note(note: str, needed: Assurance, *, with_code: bool) -> str:
 
 
 def facts(news: News) -> dict[str, Any]:
-    """Return the same as JSON values, exactly as recorded; never a code."""
+    """Return the same as JSON values, as recorded but for what is hidden; never a code."""
     recorded, request = news.recorded, news.request
     event = recorded.event
     found: dict[str, Any] = {
@@ -185,6 +221,7 @@ def facts(news: News) -> dict[str, Any]:
             "type": request.action.type,
             "description": request.action.description,
             "details": request.details,
+            "hidden": list(news.hidden),
             "payload_sha256": request.payload_in_force,
             "requested_by": request.action.requested_by,
             "agent": request.action.agent,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hitl_vault.core.events import Event, Kind, Recorded
-from hitl_vault.core.model import Answer, Assurance, Request, Requirement, Stage, Status
+from hitl_vault.core.model import Answer, Assurance, Repeats, Request, Requirement, Stage, Status
 from hitl_vault.core.statement import key_id_of
 from hitl_vault.document.inert import inert_line
 from hitl_vault.document.outline import LABELS
@@ -86,7 +86,8 @@ def needed(need: Requirement) -> str:
         Assurance.AUTHENTICATED: "the answer must be authenticated, in this note by a code",
         Assurance.SIGNED: "the answer must be signed, which a note cannot be",
     }[need.assurance]
-    return f"approval by {groups}; {against}; {sure}"
+    again = "; a repeat joins it while it waits" if need.repeats is Repeats.JOIN else ""
+    return f"approval by {groups}; {against}; {sure}{again}"
 
 
 def _group(stage: Stage) -> str:

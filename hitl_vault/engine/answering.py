@@ -27,7 +27,7 @@ from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.spans import said
 from hitl_vault.engine.timers import mark_if_dead
-from hitl_vault.errors import InvalidRequest, Refused, TrustError
+from hitl_vault.errors import InvalidRequest, TrustError
 from hitl_vault.ports import Kept, Receipt
 
 
@@ -126,14 +126,8 @@ class Answering(Looking):
             raise InvalidRequest("give one of proof, code and totp, not several")
         if proof or code or totp:
             vote = await self._proven(request, vote, proof, code, totp)
-        try:
-            with self._parts.tracer.span("hitl.decide", request.trace, said(vote)):
-                receipt = await self._submit(vote)
-        except Refused as error:
-            problem = proving.proves_nothing(self._parts, error.current or request, vote)
-            if problem:
-                await proving.refuse(self._parts, vote, problem)
-            raise
+        with self._parts.tracer.span("hitl.decide", request.trace, said(vote)):
+            receipt = await self._submit(vote)
         return await self._voted(receipt, vote) or request
 
     async def _proven(

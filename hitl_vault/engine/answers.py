@@ -5,7 +5,6 @@ Never decides. What is unclear is answered in the note and the waiter keeps wait
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -203,7 +202,7 @@ class Answers:
                 # writes a name beside it
                 counted = replies.repeated(now, vote, receipt.message, own=note.own)
                 said.append(counted)
-            elif receipt.kept is Kept.REFUSED:
+            elif receipt.kept in {Kept.REFUSED, Kept.UNPROVED}:
                 said.append(
                     replies.refused_line(now, vote, receipt.message, voters)
                     if note.own
@@ -228,9 +227,7 @@ class Answers:
         with self._parts.tracer.span("hitl.decide", trace, said(vote)):
             receipt = await self._parts.ledger.submit(vote)
         request = receipt.request
-        if request is not None and receipt.kept is Kept.REFUSED:
-            await self._record_refused(request, vote)
-        elif request is not None and receipt.kept is Kept.ACCEPTED and vote.edit is not None:
+        if request is not None and receipt.kept is Kept.ACCEPTED and vote.edit is not None:
             await issue_where_wanted(self._parts, request)  # for the details in force
         return receipt
 
@@ -276,13 +273,6 @@ class Answers:
             **self._parts.standing(reviewer),
             edit=edit,
         )
-
-    async def _record_refused(self, request: Request, vote: c.Vote) -> None:
-        """Record a code that another answer used up in between."""
-        problem = proving.proves_nothing(self._parts, request, vote)
-        if problem:
-            with contextlib.suppress(TrustError):
-                await proving.refuse(self._parts, vote, problem)
 
     async def _late(
         self,

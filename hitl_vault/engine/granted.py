@@ -1,7 +1,7 @@
 """Owns answering a request with a standing grant. Never counts a use and never decides.
 
 The ledger does both, each in one commit. A use is committed before the answer it is for, so that a
-crash in between loses a use, and never makes one.
+crash in between loses a use, and never makes one; the commit of the answer judges the grant again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from hitl_vault.errors import Indeterminate, StorageError
 from hitl_vault.ports import Kept, Receipt
 
 _log = logging.getLogger(__name__)
-CHANNEL = "grant"
 
 
 async def answer_by_grant(parts: Parts, policies: Policies, request: Request) -> Request:
@@ -44,13 +43,14 @@ async def answer_by_grant(parts: Parts, policies: Policies, request: Request) ->
 
 
 async def _answer(parts: Parts, policies: Policies, request: Request) -> Request:
-    now = parts.clock.now()
+    register = await parts.ledger.register()
+    # as the ledger reckons it: a clock set back prolongs nothing
+    now = max(parts.clock.now(), request.updated_at, register.updated_at or request.updated_at)
     verdict = strictest(request, policies, now)
     if verdict is None or grants.unusable(verdict):
         return request
     limit = verdict.requirement.grant
     assert limit is not None, "a grant is usable only where the policy has a limit"
-    register = await parts.ledger.register()
     begun = [grant for grant in register.grants if request.id in grant.used_for]
     open_ones = [grant for grant in register.grants if grants.is_within(grant, limit, now)]
     going = [grant for grant in begun if grant.revoked_at is None and now < grant.expires_at]
@@ -61,7 +61,8 @@ async def _answer(parts: Parts, policies: Policies, request: Request) -> Request
         use = c.UseGrant(grant_id=grant.grant_id, request_id=request.id, limit=limit)
         receipt = await record(parts, use)
         if receipt.kept in {Kept.ACCEPTED, Kept.DUPLICATE}:
-            answered = await _submit(parts, vote)
+            under = replace(vote, channel=grants.CHANNEL, grant=use)
+            answered = await _submit(parts, under)
             return answered.request or request
     return request
 
@@ -81,7 +82,10 @@ def strictest(
 
 
 def _approves_it(request: Request, verdict: Verdict, vote: c.Vote, now: datetime) -> bool:
-    """True if the vote alone would approve the request, by the rules for anybody's vote."""
+    """True if the vote alone would approve the request, by the rules for anybody's vote.
+
+    Of the grant nothing is judged here: it is not used yet.
+    """
     judged = lifecycle.apply(replace(request, verdict=verdict), vote, now)
     return isinstance(judged, Step) and judged.request.status is Status.APPROVED
 
@@ -95,7 +99,6 @@ def _vote(parts: Parts, grant: Grant, request: Request) -> c.Vote:
         payload_sha256=request.payload_sha256,
         reason=f"under {grant.grant_id}{because}",
         assurance=grant.assurance,
-        channel=CHANNEL,
         proof=grant.grant_id,
         **parts.standing(grant.by),
     )

@@ -12,7 +12,7 @@ from typing import Any, Self
 from hitl_vault.core import commands as c
 from hitl_vault.core.canonical import payload_sha256
 from hitl_vault.core.events import Recorded
-from hitl_vault.core.model import Details, Effect, Request, Status, Verdict
+from hitl_vault.core.model import Details, Effect, Repeats, Request, Status, Verdict
 from hitl_vault.engine.answering import Answering
 from hitl_vault.engine.checkpoints import Checkpoints
 from hitl_vault.engine.checks import (
@@ -52,6 +52,7 @@ from hitl_vault.errors import (
     RequestNotFound,
     StorageError,
     TooManyRequests,
+    TrustError,
 )
 from hitl_vault.ports import Hints, Kept, Receipt
 
@@ -237,6 +238,7 @@ class Orchestrator(Answering, Granting):
                 wins.
             join: If the identical action, asked without a key, waits for an answer, return that
                 request. It runs once, whoever joined: for a repeat, never for a second action.
+                Where the policy says `repeats: join`, so it is for all that have no key and id.
 
         Raises:
             InvalidRequest: A field cannot be accepted; the message names it.
@@ -268,7 +270,7 @@ class Orchestrator(Answering, Granting):
             payload_sha256=digest,
             verdict=verdict,
             key=key,
-            join=join,
+            join=join or _is_repeat(verdict, key, id),
             max_pending=options.max_pending_per_agent,
             max_per_minute=options.max_requests_per_minute,
             trace=self._parts.tracer.current(),
@@ -469,6 +471,8 @@ class Orchestrator(Answering, Granting):
                 raise TooManyRequests(receipt.message)
             case Kept.REFUSED:
                 raise Refused(_sentence(receipt), receipt.request)
+            case Kept.UNPROVED:
+                raise TrustError(receipt.message)
             case Kept.CONFLICT | Kept.STALE:
                 raise Conflict(_sentence(receipt), receipt.request)
 
@@ -512,6 +516,11 @@ class Orchestrator(Answering, Granting):
             await self._display.flush()
         except StorageError as error:  # the commit counts; what is shown is saved another time
             _log.error("what the notes show could not be saved: %s", error)
+
+
+def _is_repeat(verdict: Verdict, key: str | None, id: str | None) -> bool:
+    """True if the policy says that the same action again, named by nothing, is the same wish."""
+    return key is None and id is None and verdict.requirement.repeats is Repeats.JOIN
 
 
 def _sentence(receipt: Receipt) -> str:

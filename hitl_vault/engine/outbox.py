@@ -17,12 +17,12 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from hitl_vault.core.codes import open_codes
-from hitl_vault.core.duties import Duty, duties, held_until, is_wanted, who_must_answer
+from hitl_vault.core.duties import Duty, Way, duties, held_until, is_wanted, who_must_answer
 from hitl_vault.core.events import Kind, Recorded
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.core.tracing import Trace
-from hitl_vault.document.message import News, facts
+from hitl_vault.document.message import News, facts, without
 from hitl_vault.engine.codes import text_of_code
 from hitl_vault.engine.parts import Parts, Telling
 from hitl_vault.errors import ConfigError, HitlVaultError, NotSent, StorageError
@@ -303,7 +303,7 @@ class OutboxRunner:
             await outbox.put_off(parcel.id, holder=holder, at=at, tried=False)
             return
         try:
-            message = await self._message(parcel, wanted)
+            message = await self._message(way, parcel, wanted)
             async with asyncio.timeout(_LIMIT_S):
                 await channel.notifier.send(message, self._addresses(parcel), but=parcel.taken)
         except Exception as error:  # no notifier may keep the others from being told
@@ -359,10 +359,10 @@ class OutboxRunner:
         return next((one for one in history if one.seq == duty.seq), None)
 
     async def _message(
-        self, parcel: Parcel, wanted: list[tuple[Duty, Request | None, Recorded]]
+        self, way: Way, parcel: Parcel, wanted: list[tuple[Duty, Request | None, Recorded]]
     ) -> Message:
         now = self._clock.now()
-        news = [await self._news_of(*one, now) for one in wanted]
+        news = [without(await self._news_of(*one, now), way.redaction) for one in wanted]
         subject, body = self._telling.messages.render(news, now)
         return Message(
             id=parcel.id,

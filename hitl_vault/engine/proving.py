@@ -29,6 +29,7 @@ from hitl_vault.engine.codes import code_secret, text_of_code
 from hitl_vault.engine.parts import Parts
 from hitl_vault.errors import ConfigError, TrustError
 from hitl_vault.ports import Kept
+from hitl_vault.ports_trust import KeyInForce
 from hitl_vault.signatures import DECISIONS, FORMULA_TYPE, approval_message, expiry_spellings
 
 FACTOR = "totp"
@@ -95,11 +96,17 @@ async def signed(parts: Parts, request: Request, vote: c.Vote, proof: str) -> c.
         else:
             level = Assurance.SIGNED
             _check_statement(parts, vote, envelope)
-        key_id = await _key_of(parts, vote, envelope)
+        key = await _key_of(parts, vote, envelope)
     except TrustError as error:
         await refuse(parts, vote, str(error))
-    known = replace(envelope, key_id=key_id)
-    proven = replace(vote, assurance=level, proof=envelope_text(known), proof_id=envelope.proof_id)
+    proven = replace(
+        vote,
+        assurance=level,
+        proof=envelope_text(replace(envelope, key_id=key.key_id)),
+        proof_id=envelope.proof_id,
+        valid_from=key.valid_from,
+        valid_until=key.valid_until,
+    )
     if _is_replayed(request, proven):
         await refuse(parts, vote, "this proof was used for an answer before; sign again")
     return proven
@@ -136,7 +143,7 @@ def _check_formula(request: Request, vote: c.Vote, envelope: Envelope) -> None:
         raise TrustError("it was signed for another request, decision, approver or deadline")
 
 
-async def _key_of(parts: Parts, vote: c.Vote, envelope: Envelope) -> str:
+async def _key_of(parts: Parts, vote: c.Vote, envelope: Envelope) -> KeyInForce:
     kind = envelope.key_id.partition(":")[0]
     prover = parts.provers.get(kind)
     if prover is None:
@@ -229,7 +236,8 @@ async def by_factor(parts: Parts, vote: c.Vote, typed: str) -> c.Vote:
     if spent.kept not in {Kept.ACCEPTED, Kept.DUPLICATE}:
         await refuse(parts, vote, spent.message, FACTOR)
     level = max(vote.assurance, Assurance.AUTHENTICATED, key=lambda level: level.rank)
-    proven = replace(vote, assurance=level, channel=FACTOR)
+    until = parts.second_factor.ends_at(step)
+    proven = replace(vote, assurance=level, channel=FACTOR, valid_until=until)
     if spent.kept is Kept.DUPLICATE and await _was_counted(parts, proven):
         problem = "this code was used for an answer before; wait for the next one"
         await refuse(parts, vote, problem, FACTOR)
@@ -265,15 +273,6 @@ async def _wrong_factors(parts: Parts, vote: c.Vote) -> int:
 
 
 # refusing
-
-
-def proves_nothing(parts: Parts, request: Request, vote: c.Vote) -> str:
-    """Return why a proof that was right when it came did not count at commit; "" if that was not
-    the reason: another answer may have used it up in between.
-    """
-    if vote.proof_id and vote.proof_id in request.spent_proofs:
-        return "this proof was used for an answer before; sign again"
-    return codes.objection(request, vote, parts.clock.now()) if vote.code_id else ""
 
 
 async def refuse(

@@ -669,19 +669,27 @@ async def test_the_register_is_chained_with_the_requests(ledger):
     assert again.kept is Kept.DUPLICATE
 
 
-async def test_of_many_uses_of_a_grant_only_as_many_count_as_it_has(ledger, clock):
-    grant = Grant(
-        grant_id="grant-1",
-        by="alice",
-        assurance=Assurance.AUTHENTICATED,
-        type="payment",
-        requested_by="agent",
-        bounds=(),
-        uses=3,
-        made_at=START,
-        expires_at=START + timedelta(days=1),
+def make_grant(**changes):
+    return c.MakeGrant(
+        grant=Grant(
+            **{
+                "grant_id": "grant-1",
+                "by": "alice",
+                "assurance": Assurance.AUTHENTICATED,
+                "type": "payment",
+                "requested_by": "agent",
+                "bounds": (),
+                "uses": 3,
+                "made_at": START,
+                "expires_at": START + timedelta(days=1),
+            }
+            | changes
+        )
     )
-    await ledger.record(c.MakeGrant(grant=grant))
+
+
+async def test_of_many_uses_of_a_grant_only_as_many_count_as_it_has(ledger, clock):
+    await ledger.record(make_grant())
     limit = GrantLimit(uses=9, within_s=86400)
     uses = [c.UseGrant(grant_id="grant-1", request_id=f"pay-{n}", limit=limit) for n in range(8)]
     receipts = await asyncio.gather(*(ledger.record(use) for use in uses))
@@ -700,6 +708,100 @@ async def test_of_many_desks_that_see_an_alert_one_records_it(ledger, clock):
     history = await ledger.history(REGISTER_ID)
     assert [one.event.kind for one in history] == [Kind.ALERT_FIRED, Kind.ALERT_ENDED]
     assert isinstance(await ledger.verify(), Head)
+
+
+USE = c.UseGrant(grant_id="grant-1", request_id="pay-1", limit=GrantLimit(uses=2, within_s=1800))
+
+
+async def granted(ledger, use=USE, **changes):
+    """Return a vote under a grant whose use is on record, and which nobody has handed in yet."""
+    asked = await accept(ledger, make_ask(requested_by="agent", details={}))
+    await ledger.record(make_grant(**changes))
+    await ledger.record(use)
+    vote = make_vote(asked, assurance=Assurance.AUTHENTICATED)
+    return replace(vote, channel="grant", proof="grant-1", grant=use)
+
+
+async def test_a_grant_that_still_holds_at_the_commit_gives_the_vote(ledger):
+    vote = await granted(ledger)
+    assert (await accept(ledger, vote)).status is Status.APPROVED
+    await ledger.record(c.RevokeGrant(grant_id="grant-1", by="bob"))
+    await refuse(ledger, vote, Kept.DUPLICATE)  # what it approved before stays approved
+
+
+async def unproved(ledger, vote, says):
+    """Submit a vote whose grant does not hold; it is on record, and a person can still answer."""
+    receipt = await ledger.submit(vote)
+    assert (receipt.kept, receipt.request.status) == (Kept.UNPROVED, Status.PENDING)
+    assert receipt.request.votes == ()
+    assert says in receipt.message
+    event = (await ledger.history("pay-1"))[-1].event
+    assert (event.kind, event.actor) == (Kind.REFUSED, "alice")
+    assert event.data == {"reviewer": "alice", "channel": "grant", "problem": receipt.message}
+    assert await ledger.get("pay-1") == receipt.request
+    assert isinstance(await ledger.verify(), Head)
+    approved = await accept(ledger, make_vote(receipt.request, "bob"))
+    assert approved.status is Status.APPROVED
+
+
+async def test_a_grant_revoked_between_its_use_and_its_vote_approves_nothing(ledger):
+    vote = await granted(ledger)
+    await ledger.record(c.RevokeGrant(grant_id="grant-1", by="bob"))
+    await unproved(ledger, vote, "grant-1 was revoked by bob before its answer was stored")
+
+
+async def test_a_grant_revoked_in_the_same_transaction_approves_nothing(ledger):
+    """What was submitted first is judged first, however many share one commit."""
+    vote = await granted(ledger)
+    revoke = ledger.record(c.RevokeGrant(grant_id="grant-1", by="bob"))
+    _, receipt = await asyncio.gather(revoke, ledger.submit(vote))
+    assert (receipt.kept, receipt.request.status) == (Kept.UNPROVED, Status.PENDING)
+
+
+@pytest.mark.parametrize("ends", [{"expires_at": START + timedelta(minutes=30)}, {}])
+async def test_a_grant_over_between_its_use_and_its_vote_approves_nothing(ledger, clock, ends):
+    """By its own end, or by the time the rule allows it; to the microsecond."""
+    vote = await granted(ledger, **ends)
+    clock.advance(1800)
+    await unproved(ledger, vote, "grant-1 was over before its answer was stored")
+
+
+async def test_a_grant_holds_until_the_moment_of_its_end(ledger, clock):
+    vote = await granted(ledger)
+    clock.advance(1800 - 1e-6)
+    assert (await accept(ledger, vote)).status is Status.APPROVED
+
+
+async def test_a_clock_set_back_prolongs_no_grant(ledger, clock):
+    """The register has seen a later time, and the record never goes back."""
+    vote = await granted(ledger)
+    clock.advance(1800)
+    await ledger.record(c.RecordReviewers(sha256="a"))
+    clock.jump(-1800)
+    await unproved(ledger, vote, "grant-1 was over")
+
+
+@pytest.mark.parametrize(
+    ("use", "vote", "says"),
+    [
+        ({"request_id": "pay-2"}, {}, "was not used for this request"),
+        ({}, {"grant": replace(USE, grant_id="grant-9")}, "grant-9 was not used"),
+        ({}, {"grant": replace(USE, limit=GrantLimit(uses=0))}, "was used up"),
+    ],
+)
+async def test_a_vote_names_a_grant_that_was_used_for_it(ledger, use, vote, says):
+    made = await granted(ledger, replace(USE, **use))
+    await unproved(ledger, replace(made, **({"grant": USE} | vote)), says)
+
+
+async def test_a_vote_under_a_grant_is_its_makers_and_no_surer(ledger):
+    made = await granted(ledger, assurance=Assurance.EDITED)
+    await unproved(ledger, made, "grant-1 is alice's, and only edited")
+
+
+async def test_a_vote_under_a_grant_is_for_what_it_covers(ledger):
+    made = await granted(ledger, type="deploy")
+    await unproved(ledger, made, "does not cover it: it is for 'deploy'")
 
 
 async def test_what_was_heard_is_what_is_stored(ledger):

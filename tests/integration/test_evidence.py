@@ -457,7 +457,7 @@ def state(**more):
 
 def test_hidden_values_in_changed_lists_grants_and_reasons_are_found():
     """Wherever the record repeats a hidden value; what is ours, such as the status, stays."""
-    from hitl_vault.core.evidence import Hider, grant_is_hidden
+    from hitl_vault.core.hiding import Hider, grant_is_hidden
     from hitl_vault.core.redaction import parse_redaction
 
     rules = parse_redaction(["card"])

@@ -51,6 +51,7 @@ demands = st.fixed_dictionaries(
         "require_reason": answers,
         "assurance": st.sampled_from(["edited", "authenticated", "signed"]),
         "veto": st.booleans(),
+        "repeats": st.sampled_from(["join", "ask"]),
     },
 )
 who = st.one_of(
@@ -126,6 +127,7 @@ def test_adding_a_strict_rule_never_weakens_the_verdict(written, added, asked, p
     assert (new.settle_s or 0) >= (old.settle_s or 0)
     if any(rule.effect is Effect.ASK and rule.id in before.rules for rule in policy(written).rules):
         assert new.veto >= old.veto
+        assert new.repeats.rank >= old.repeats.rank
 
 
 @settings(max_examples=150, deadline=None)

@@ -416,6 +416,14 @@ async def test_a_vote_in_the_name_of_a_grant_is_no_surer_than_any_other(desk):
         asked.id, Answer.APPROVE, reviewer="alice", channel="grant", reason=made.grant_id
     )
     await fails(desk, hitl, asked, attack, "authenticated", error=Refused, recorded=False)
+    known = hitl.vote(
+        asked.id,
+        Answer.APPROVE,
+        reviewer="alice",
+        channel="grant",
+        assurance=Assurance.AUTHENTICATED,
+    )
+    await fails(desk, hitl, asked, known, "needs the grant", error=Refused, recorded=False)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 from hitl_vault.core import chain
 from hitl_vault.core.canonical import MAX_DEPTH
 from hitl_vault.core.chain import Head, Link
-from hitl_vault.core.commands import Ask, Command, Finish, RegisterCommand
+from hitl_vault.core.commands import Ask, Command, Finish, RegisterCommand, Vote
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import apply
 from hitl_vault.core.model import Request
@@ -50,11 +50,13 @@ def decide(
     command: Command,
     now: datetime,
     asked: Asked | None = None,
+    register: Register | None = None,
 ) -> tuple[Receipt, Write | None, Head]:
     """Judge `command` against the row as loaded, and chain what follows.
 
     Args:
         asked: For an ask with limits, what its requester has asked for, read in the transaction.
+        register: For a vote under a grant, the register, read in the transaction.
 
     Returns:
         The receipt, what to store (None: nothing), and the chain's head after it.
@@ -68,7 +70,7 @@ def decide(
         too_many = excess(command, asked)
         if too_many:
             return Receipt(kept=Kept.TOO_MANY, message=too_many), None, head
-    judged = apply(current, command, now)
+    judged = apply(current, command, now, register)
     try:
         if isinstance(judged, Step):
             write, head = _write(judged, head)
@@ -91,6 +93,11 @@ def decide_register(
         return Receipt(kept=Kept.ACCEPTED, register=judged.register), write, head
     kept = Kept(judged.why.value)
     return Receipt(kept=kept, register=register, message=judged.message), None, head
+
+
+def needs_register(command: Command) -> bool:
+    """True if a command is judged by what the register says too."""
+    return isinstance(command, Vote) and command.grant is not None
 
 
 def _is_deep(value: Any) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from hitl_vault.adapters.ledger.cas import Write, decide, decide_register
+from hitl_vault.adapters.ledger.cas import Write, decide, decide_register, needs_register
 from hitl_vault.adapters.ledger.searching import matches
 from hitl_vault.adapters.ledger.waking import WakingLedger
 from hitl_vault.core import chain
@@ -63,7 +63,8 @@ class MemoryLedger(WakingLedger):
         if current is None and isinstance(command, Ask):
             current = next((one for one in self._all() if joins(command, one, now)), None)
             asked = self._asked(command, now) if is_limited(command) else None
-        receipt, write, self._head = decide(current, self._head, command, now, asked)
+        register = await self.register() if needs_register(command) else None
+        receipt, write, self._head = decide(current, self._head, command, now, asked, register)
         if write is not None and write.request is not None:
             self._states[write.request.id.casefold()] = write.state
             if write.request.key is not None:

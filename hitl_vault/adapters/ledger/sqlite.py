@@ -24,7 +24,7 @@ from typing import TypeVar
 from hitl_vault.adapters.ledger import faults, sqlite_file
 from hitl_vault.adapters.ledger import sqlite_counts as counts
 from hitl_vault.adapters.ledger import sqlite_rows as rows
-from hitl_vault.adapters.ledger.cas import Write, decide, decide_register
+from hitl_vault.adapters.ledger.cas import Write, decide, decide_register, needs_register
 from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.adapters.ledger.waking import WakingLedger
 from hitl_vault.core import chain
@@ -175,7 +175,8 @@ class SqliteLedger(WakingLedger):
                     asked = None
                     if current is None and isinstance(command, Ask):
                         current, asked = _around(connection, command, now)
-                    receipt, write, head = decide(current, head, command, now, asked)
+                    register = rows.register(connection) if needs_register(command) else None
+                    receipt, write, head = decide(current, head, command, now, asked, register)
             except sqlite3.Error:
                 raise
             except Exception as error:  # no command may keep its neighbours from being stored

@@ -12,6 +12,7 @@ Its form, one table a way:
     risk = "high"
     digest = "15m"
     quiet = "22:00-07:00 Europe/Berlin"
+    redact = ["card", "/customer/email"]
 
     [system]
     via = "webhook"
@@ -24,7 +25,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -38,14 +39,15 @@ from hitl_vault.core.duties import ALERTS, DEFAULT_EVENTS, OF_REQUESTS, Way
 from hitl_vault.core.events import Kind
 from hitl_vault.core.hours import Quiet, parse_quiet
 from hitl_vault.core.model import Risk
+from hitl_vault.core.redaction import parse_redaction
 from hitl_vault.core.voting import person
-from hitl_vault.errors import ConfigError
+from hitl_vault.errors import ConfigError, InvalidRequest
 from hitl_vault.ports import Clock
 from hitl_vault.ports_telling import Channel, Notifier
 
 NAME = "notify.toml"
 _VIA = ("apprise", "webhook")
-_SHARED = ("via", "events", "risk", "to", "digest", "quiet", "urgent", "tries", "limit")
+_SHARED = ("via", "events", "risk", "to", "digest", "quiet", "urgent", "tries", "limit", "redact")
 _KEYS = {"apprise": (*_SHARED, "urls", "people"), "webhook": (*_SHARED, "url", "secret")}
 _WAY_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MAX_NAME, _MAX_TRIES, _MAX_LIMIT_S, _MAX_DIGEST_S = 40, 100, 60.0, 86400.0
@@ -53,10 +55,14 @@ _Word = TypeVar("_Word", bound=StrEnum)
 
 
 class FileChannels:
-    """The ways in a file, read again whenever it has changed; none where there is no file."""
+    """The ways in a file, read again whenever it has changed; none where there is no file.
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        self.path = folder / NAME
+    Args:
+        redact: The rules of the vault's own setting, which hold for every way.
+    """
+
+    def __init__(self, folder: Path, clock: Clock, redact: Sequence[str] = ()) -> None:
+        self.path, self._redact = folder / NAME, tuple(redact)
         self._secrets, self._clock = Secrets(folder=folder), clock
         self._seen: tuple[int, ...] | None = None
         self._channels: Mapping[str, Channel] = {}
@@ -83,7 +89,7 @@ class FileChannels:
             raise ConfigError(f"{self.path}: {error}") from error
         return {
             name: _Table(where=f"{self.path}: [{name}]", name=name, table=table).channel(
-                self._secrets, self._clock
+                self._secrets, self._clock, self._redact
             )
             for name, table in tables.items()
         }
@@ -113,7 +119,7 @@ class _Table:
     name: str
     table: Any
 
-    def channel(self, secrets: Secrets, clock: Clock) -> Channel:
+    def channel(self, secrets: Secrets, clock: Clock, redact: tuple[str, ...]) -> Channel:
         if not isinstance(self.table, dict):
             self._wrong(f'{self.name} must be a table, [{self.name}] with via = "…"')
         if not _WAY_NAME.fullmatch(self.name) or len(self.name) > _MAX_NAME:
@@ -126,11 +132,12 @@ class _Table:
                 near = difflib.get_close_matches(key, _KEYS[via], n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_KEYS[via])}"
                 self._wrong(f"has no key {key!r} with via = {via!r}; {hint}")
-        way = self._way(complete=via == "webhook")
+        way = self._way(redact, complete=via == "webhook")
         return Channel(way=way, notifier=self._notifier(via, secrets, clock, people=way.people))
 
-    def _way(self, *, complete: bool) -> Way:
+    def _way(self, redact: tuple[str, ...], *, complete: bool) -> Way:
         people, to = self._read("people", self._flag, False), self._read("to", self._names, ())
+        own = self._read("redact", self._rules, ())
         events = OF_REQUESTS if complete else DEFAULT_EVENTS
         if not people and not to:
             events |= ALERTS
@@ -145,6 +152,7 @@ class _Table:
             quiet=self._read("quiet", self._quiet, None),
             urgent=self._read("urgent", self._risk, Risk.CRITICAL),
             tries=self._read("tries", self._tries, Way.__dataclass_fields__["tries"].default),
+            redaction=parse_redaction((*redact, *own)),
         )
 
     def _notifier(self, via: str, secrets: Secrets, clock: Clock, *, people: bool) -> Notifier:
@@ -211,6 +219,14 @@ class _Table:
 
     def _risk(self, value: Any) -> Risk:
         return self._word(value, Risk)
+
+    def _rules(self, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(rule, str) for rule in value):
+            raise ValueError('must be a list of texts, such as ["card", "/customer/email"]')
+        try:
+            return parse_redaction(value).rules
+        except InvalidRequest as error:
+            raise ValueError(str(error).removeprefix("redact: ")) from error
 
     def _flag(self, value: Any) -> bool:
         if not isinstance(value, bool):

@@ -27,6 +27,7 @@ from hitl_vault.adapters.proof.secret_files import load_toml, lock_of, save_secr
 from hitl_vault.core.statement import Envelope
 from hitl_vault.core.voting import person
 from hitl_vault.errors import ConfigError, TrustError
+from hitl_vault.ports_trust import KeyInForce
 from hitl_vault.signatures import FORMULA_TYPE, HMAC_KEY, mac_of
 
 _KEYS = {"reviewer", "secret", "env", "from", "until"}
@@ -125,8 +126,8 @@ class HmacProver:
     def __init__(self, keys: HmacKeys) -> None:
         self._keys = keys
 
-    async def key_of(self, envelope: Envelope, reviewer: str, at: datetime) -> str:
-        """Return `hmac:` and the id of the key."""
+    async def key_of(self, envelope: Envelope, reviewer: str, at: datetime) -> KeyInForce:
+        """Return `hmac:` and the id of the key, and its times."""
         known = self._keys.load()
         named = envelope.key_id.removeprefix(HMAC_KEY)
         if envelope.payload_type == FORMULA_TYPE:  # its clients know no ids: any of theirs may fit
@@ -142,7 +143,11 @@ class HmacProver:
         for key in candidates:
             made = mac_of(envelope, self._keys.secret_of(key))
             if hmac.compare_digest(made, envelope.signature):
-                return f"{HMAC_KEY}{key.key_id}"
+                return KeyInForce(
+                    key_id=f"{HMAC_KEY}{key.key_id}",
+                    valid_from=key.begins_at,
+                    valid_until=key.ends_at,
+                )
         raise TrustError("the signature is not right: the text or the signature was changed")
 
 

@@ -6,7 +6,7 @@ What counts is read from the list of allowed signers; ssh-keygen does the rest.
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hitl_vault.adapters.ssh import keygen
@@ -14,6 +14,7 @@ from hitl_vault.adapters.ssh.allowed_signers import Signer, fingerprint, load_si
 from hitl_vault.core.statement import NAMESPACE, PAYLOAD_TYPE, Envelope, envelope_text, pae
 from hitl_vault.core.voting import person
 from hitl_vault.errors import TrustError
+from hitl_vault.ports_trust import KeyInForce
 
 SSH_KEY = "ssh:"
 """What the names of SSH keys begin with in envelopes."""
@@ -27,19 +28,31 @@ class SshProver:
     def __init__(self, allowed_signers: Path) -> None:
         self._path = allowed_signers
 
-    async def key_of(self, envelope: Envelope, reviewer: str, at: datetime) -> str:
-        """Return `ssh:` and the fingerprint of the key."""
+    async def key_of(self, envelope: Envelope, reviewer: str, at: datetime) -> KeyInForce:
+        """Return `ssh:` and the fingerprint of the key, and the times of the line it stands in."""
         return await asyncio.to_thread(self._key_of, envelope, reviewer, at)
 
-    def _key_of(self, envelope: Envelope, reviewer: str, at: datetime) -> str:
+    def _key_of(self, envelope: Envelope, reviewer: str, at: datetime) -> KeyInForce:
         signature = keygen.read_signature(envelope.signature)
         name = fingerprint(signature.key)
         if envelope.key_id != f"{SSH_KEY}{name}":
             raise TrustError("the envelope names another key than the one that signed")
-        lines = self._lines(signature.key, reviewer, name)
+        # the line that counts longest first, and each by itself: its own times go with the proof
+        lines = sorted(self._lines(signature.key, reviewer, name), key=_end, reverse=True)
         message = pae(envelope.payload_type, envelope.payload)
-        keygen.verify(NAMESPACE, lines, message, envelope.signature, at)
-        return f"{SSH_KEY}{name}"
+        problem = None
+        for line in lines:
+            try:
+                keygen.verify(NAMESPACE, [line], message, envelope.signature, at)
+            except TrustError as error:
+                problem = problem or error
+            else:
+                return KeyInForce(
+                    key_id=f"{SSH_KEY}{name}",
+                    valid_from=line.limits.valid_after,
+                    valid_until=_end(line) if line.limits.valid_before else None,
+                )
+        raise problem or TrustError(f"the key {name} is nobody's here")
 
     def _lines(self, key: bytes, reviewer: str, name: str) -> list[Signer]:
         listed = load_signers(self._path)
@@ -67,6 +80,15 @@ class SshProver:
         if known[0].problem:
             raise TrustError(f"line {known[0].line} of {self._path.name}: {known[0].problem}")
         raise TrustError(f"the key {name} is not {reviewer}'s")
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _end(line: Signer) -> datetime:
+    """Return the first moment at which a line counts no more; `valid-before` itself still does."""
+    last = line.limits.valid_before
+    return _NEVER if last is None or last >= _NEVER else last + timedelta(microseconds=1)
 
 
 def sealed(body: bytes, blob: bytes) -> str:

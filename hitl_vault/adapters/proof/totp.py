@@ -6,7 +6,7 @@ Its form: one table a reviewer, named as they are, with `secret` in base32.
 from __future__ import annotations
 
 import hmac
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,11 @@ class TotpFactors:
             if hmac.compare_digest(maker.generate_otp(now + off).encode(), given)
         ]
         return steps[0] if steps else None
+
+    def ends_at(self, step: int) -> datetime:
+        """Return when the code of a step is near no more."""
+        last = step - min(_AROUND)
+        return datetime.fromtimestamp(0, UTC) + timedelta(seconds=(last + 1) * _STEP_S)
 
     def enrol(self, reviewer: str, vault: str) -> str:
         """Make a second factor and return its `otpauth://` address, which holds the secret.

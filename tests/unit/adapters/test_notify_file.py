@@ -153,3 +153,23 @@ def test_it_is_known_whether_the_file_holds_a_secret_itself(channels):
     assert write(channels, WHOLE).has_secrets()
     assert not write(channels, WHOLE.replace(', "ntfy://s3cr3t"', "")).has_secrets()
     assert not write(channels, "[broken").has_secrets()
+
+
+def test_what_messages_hide_is_set_for_all_ways_and_for_each(workspace):
+    """The vault's own list holds everywhere; a way may hide more, and can show nothing of it."""
+    (workspace / "notify.toml").write_text(
+        '[a]\nvia = "apprise"\nurls = ["json://x"]\nredact = ["Card", "/customer/email"]\n'
+        '[b]\nvia = "webhook"\nurl = "https://x.org"\nsecret = "env:S"\nredact = []\n'
+    )
+    ways = FileChannels(workspace, SystemClock(), ("pin",)).load()
+    assert ways["a"].way.redaction.rules == ("card", "pin", "/customer/email")
+    assert ways["b"].way.redaction.rules == ("pin",)
+
+
+@pytest.mark.parametrize("value", ['"card"', "[1]", '[""]', '["/"]', "{}", '["\u200b"]'])
+def test_a_list_of_what_to_hide_that_names_nothing_is_an_error(workspace, value):
+    (workspace / "notify.toml").write_text(
+        f'[a]\nvia = "apprise"\nurls = ["json://x"]\nredact = {value}\n'
+    )
+    with pytest.raises(ConfigError, match=r"notify.toml: \[a\] redact: "):
+        FileChannels(workspace, SystemClock()).load()

@@ -44,6 +44,11 @@ BODY = statement_bytes(
 def judge(file, proof, reviewer="alice", at=NOW):
     """Return the name of the key that made a proof, by a file of signers."""
     envelope = proof if not isinstance(proof, str) else parse_envelope(proof)
+    return found(file, envelope, reviewer, at).key_id
+
+
+def found(file, envelope, reviewer="alice", at=NOW):
+    """Return the key that made a proof, with its times."""
     return asyncio.run(SshProver(file).key_of(envelope, reviewer, at))
 
 
@@ -206,6 +211,30 @@ def test_a_key_is_judged_at_the_time_it_is_handed_in(workspace, key):
     proof = sign_with_ssh(BODY, key)
     assert judge(file, proof, at=NOW)
     assert "has expired" in says(file, proof, at=NOW + timedelta(minutes=2))
+
+
+def test_a_key_is_given_with_the_times_of_its_line(workspace, key):
+    """For the commit, which comes later: `valid-before` itself is the last moment that counts."""
+    file = workspace / "signers"
+    file.write_text(f'alice valid-after="20260101Z",valid-before="20990101Z" {public(key)}\n')
+    made = found(file, parse_envelope(sign_with_ssh(BODY, key)))
+    assert made.valid_from == datetime(2026, 1, 1, tzinfo=UTC)
+    assert made.valid_until == datetime(2099, 1, 1, microsecond=1, tzinfo=UTC)
+    file.write_text(f"alice {public(key)}\n")
+    made = found(file, parse_envelope(sign_with_ssh(BODY, key)))
+    assert (made.valid_from, made.valid_until) == (None, None)
+
+
+def test_of_several_lines_the_one_that_counts_longest_gives_the_times(workspace, key):
+    """And only one that is for answers: a longer one for git prolongs nothing."""
+    file = workspace / "signers"
+    file.write_text(
+        f'alice valid-before="20970101Z" {public(key)}\n'
+        f'alice valid-before="20980101Z" {public(key)}\n'
+        f'alice namespaces="git" {public(key)}\n'
+    )
+    made = found(file, parse_envelope(sign_with_ssh(BODY, key)))
+    assert made.valid_until == datetime(2098, 1, 1, microsecond=1, tzinfo=UTC)
 
 
 def test_one_line_in_force_is_enough(workspace, key):

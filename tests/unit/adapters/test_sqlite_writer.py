@@ -150,10 +150,10 @@ async def test_a_mistake_of_our_own_harms_only_its_command(ledger, monkeypatch):
     """An unexpected error while judging reaches who asked, and nobody else."""
     decide = sqlite.decide
 
-    def clumsy(current, head, command, now, asked):
+    def clumsy(current, head, command, *more):
         if command.id == "bad":
             raise AssertionError("a bug")
-        return decide(current, head, command, now, asked)
+        return decide(current, head, command, *more)
 
     monkeypatch.setattr(sqlite, "decide", clumsy)
     bad, good = await asyncio.gather(

@@ -37,6 +37,8 @@ def diff(old, new, default="ask", before="ask"):
         ({"grant": {"uses": 1, "within": "1h"}}, "grant"),
         ({"escalate": [{"after": "5m", "to": ["x"]}]}, "other people may answer"),
         ({"risk": "high", "reason": "because", "remind": ["1m"]}, ""),
+        ({"repeats": "join"}, ""),
+        ({"repeats": "ask"}, ""),
         ({"summary": "all is well"}, "shown"),
         ({"effect": "deny"}, ""),
     ],
@@ -48,6 +50,16 @@ def test_a_changed_rule_loosens_unless_it_only_demands_more(change, why):
     assert all("pay" in line for line in found.changes)
     if why and why != "another condition":
         assert any(why in reason for reason in found.reasons), found.reasons
+
+
+def test_what_becomes_of_repeats_is_told_and_loosens_neither_way():
+    """Joining never runs more; asking again asks people again."""
+    join = ASK | {"repeats": "join"}
+    on, off = diff([ASK], [join]), diff([join], [ASK])
+    assert on.changes == ("~ pay: repeats was not given and is join",)
+    assert off.changes == ("~ pay: repeats was join and is not given",)
+    assert not on.loosens
+    assert not off.loosens
 
 
 @pytest.mark.parametrize(

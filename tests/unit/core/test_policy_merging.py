@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from hitl_vault.core.model import Answer, Assurance, Escalation, Requirement, Stage
+from hitl_vault.core.model import Answer, Assurance, Escalation, Repeats, Requirement, Stage
 from hitl_vault.core.policy_merging import Demand, merge_requirements
 
 APPROVE, REJECT, EDIT = Answer
@@ -90,6 +90,16 @@ def test_the_other_demands_add_up():
     assert merged.settle_s == 5
     assert merged.remind_s == (60, 300, 600)
     assert [rung.to for rung in merged.escalate] == [("cto",), ("cfo",)]
+
+
+def test_repeats_join_only_if_every_rule_says_so():
+    """Asking twice is the safe side: it wins over joining, and so does a rule that says nothing."""
+    join, ask = Demand(repeats=Repeats.JOIN), Demand(repeats=Repeats.ASK)
+    assert merge(join).repeats is merge(join, join).repeats is Repeats.JOIN
+    assert merge(join, ask).repeats is merge(ask, join).repeats is Repeats.ASK
+    assert (
+        merge(join, Demand()).repeats is merge(Demand()).repeats is merge().repeats is Repeats.ASK
+    )
 
 
 def test_a_veto_is_lost_only_if_every_rule_gives_it_up():

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from hitl_vault.core.model import Answer, Assurance, Effect, Escalation, Risk, Stage
+from hitl_vault.core.model import Answer, Assurance, Effect, Escalation, Repeats, Risk, Stage
 from hitl_vault.core.policy_blocks import Severity
 from hitl_vault.core.policy_text import lint_policy, parse_policy
 from hitl_vault.errors import PolicyError
@@ -31,6 +31,7 @@ rules:
     require_reason: [reject]
     assurance: signed
     veto: false
+    repeats: join
     settle: 0
 """
 
@@ -68,6 +69,7 @@ def test_every_key_is_read():
     assert rule.require_reason == (Answer.REJECT,)
     assert rule.assurance is Assurance.SIGNED
     assert rule.veto is False
+    assert rule.repeats is Repeats.JOIN
 
 
 def test_the_full_rule_has_no_problems():

@@ -8,7 +8,7 @@ import pytest
 from document_samples import ALL, CASES, ID, ask
 
 from hitl_vault.core.events import OF_THE_REGISTER, Event, Kind, Recorded
-from hitl_vault.core.model import Answer, Assurance, Requirement, Stage
+from hitl_vault.core.model import Answer, Assurance, Repeats, Requirement, Stage
 from hitl_vault.core.statement import Envelope, envelope_text
 from hitl_vault.document import wording
 
@@ -31,6 +31,7 @@ from hitl_vault.document import wording
             "one of a, b, then cfo",
         ),
         (Requirement(veto=False), "as many rejections as approvals"),
+        (Requirement(repeats=Repeats.JOIN), "; a repeat joins it while it waits"),
         (Requirement(assurance=Assurance.AUTHENTICATED), "authenticated, in this note by a code"),
         (Requirement(assurance=Assurance.SIGNED), "signed, which a note cannot be"),
         (Requirement(stages=(Stage(approvers=("[[x]]",)),)), "approval by &#91;&#91;x"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from engine_kit import Office
 
@@ -24,6 +25,9 @@ class MemoryFactor:
     def step_of(self, reviewer, typed, at):
         now = int(at.timestamp()) // 30
         return next((step for step in (now, now - 1, now + 1) if str(step) == typed), None)
+
+    def ends_at(self, step):
+        return datetime.fromtimestamp((step + 2) * 30, UTC)
 
 
 class Proved(Office):

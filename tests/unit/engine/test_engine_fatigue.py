@@ -26,6 +26,61 @@ async def test_two_identical_actions_are_two_requests_unless_they_are_joined(off
     assert len(office.vault.files) == 2
 
 
+JOINING = """\
+default: ask
+rules:
+  - {id: report, when: action.type == "payment", effect: ask, repeats: join}
+"""
+
+
+async def test_by_the_rule_repeats_without_a_name_are_one(office, hitl):
+    """The operator says that a repeat is the same wish; what has a key or an id of its own is not."""
+    office = Office(JOINING)
+    hitl, other = await office.open(), await office.open()
+    one = await pay(hitl)
+    assert (await pay(other)).id == one.id
+    assert {one.id for one in await asyncio.gather(*(pay(hitl) for _ in range(5)))} == {one.id}
+    named = [await pay(hitl, key="a"), await pay(hitl, key="b"), await pay(hitl, id="c")]
+    assert len({one.id, *(found.id for found in named)}) == 4
+    assert (await hitl.request_approval("payment", "Pay", {"amount": 1})).id != one.id
+    await hitl.approve(one.id, reviewer="alice")
+    two = await pay(hitl)
+    assert two.id != one.id  # that one is answered: this is asked anew
+    for asked in (one, two):
+        assert "a repeat joins it while it waits" in office.note(asked)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "  - {id: other, when: details.amount > 1, effect: ask}\n",
+        "  - {id: other, when: details.amount > 1, effect: ask, repeats: ask}\n",
+    ],
+)
+async def test_a_rule_that_does_not_say_join_keeps_repeats_apart(more):
+    """Two intended payments stay two, unless every rule that asks says otherwise."""
+    hitl = await Office(JOINING + more).open()
+    assert (await pay(hitl)).id != (await pay(hitl)).id
+
+
+async def test_what_a_rule_joins_runs_once(office, hitl):
+    hitl = await Office(JOINING).open()
+    one, two = await pay(hitl), await pay(hitl)
+    await hitl.approve(one.id, reviewer="alice")
+    async with hitl.execution(one.id):
+        pass
+    with pytest.raises(Conflict):
+        async with hitl.execution(two.id):
+            raise AssertionError("it ran twice")
+
+
+async def test_what_a_rule_joins_is_not_counted_against_a_limit():
+    hitl = await Office(JOINING, max_pending_per_agent=1).open()
+    assert len({(await pay(hitl)).id for _ in range(3)}) == 1
+    with pytest.raises(TooManyRequests):
+        await pay(hitl, key="another")
+
+
 async def test_who_joined_runs_nothing_a_second_time(office, hitl):
     one = await pay(hitl)
     joined = await pay(await office.open(), join=True)

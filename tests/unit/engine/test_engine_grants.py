@@ -249,6 +249,34 @@ async def test_a_revoked_grant_completes_nothing(office, hitl):
     assert (await pay(hitl, to="w", key="INV-1")).status is Status.PENDING
 
 
+@pytest.mark.parametrize("meanwhile", ["revoked", "over", "over, and the clock set back"])
+async def test_a_grant_that_ends_between_its_use_and_its_answer_gives_none(office, hitl, meanwhile):
+    """The request waits for a person; the use is spent, and what was tried is on record."""
+    made = await grant(hitl, until="30m")
+    real = office.ledger.submit
+
+    async def slow(command):
+        if isinstance(command, c.Vote) and command.grant is not None:
+            if meanwhile == "revoked":
+                await hitl.revoke_grant(made.grant_id, by="bob")
+            else:
+                office.clock.advance(1800)
+            if meanwhile.endswith("back"):
+                await office.ledger.record(c.RecordReviewers(sha256="a"))
+                office.clock.jump(-1800)
+        return await real(command)
+
+    office.ledger.submit = slow
+    asked = await pay(hitl, key="INV-1")
+    assert (asked.status, asked.votes) == (Status.PENDING, ())
+    assert await office.kinds(asked) == [Kind.REQUESTED, Kind.REFUSED]
+    office.ledger.submit = real
+    again = await pay(hitl, key="INV-1")
+    assert (again.id, again.status, again.refused) == (asked.id, Status.PENDING, 1)
+    assert (await hitl.grants())[0].used_for == (asked.id,)
+    assert (await hitl.approve(asked.id, reviewer="bob")).status is Status.APPROVED
+
+
 async def test_what_a_person_has_touched_is_left_to_people(office, hitl):
     """A vote, a change or a remark on a waiting request: no grant answers it any more."""
     for number, touch in enumerate(("remark", "reject", "edit")):

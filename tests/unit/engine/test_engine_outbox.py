@@ -16,6 +16,7 @@ from hitl_vault.core.events import Kind
 from hitl_vault.core.hours import parse_quiet
 from hitl_vault.core.model import Risk, Status
 from hitl_vault.core.people import Away, People, Reviewer
+from hitl_vault.core.redaction import parse_redaction
 from hitl_vault.engine.outbox import OutboxRunner, delay_s
 from hitl_vault.errors import NotSent
 
@@ -162,6 +163,23 @@ async def test_a_program_is_told_of_every_event(office):
     kinds = [m.facts["events"][0]["kind"] for m, _ in hook.taken]
     assert kinds == ["requested", "voted", "rejected"]
     assert hook.taken[0][0].facts["events"][0]["request"]["details"] == {"n": 1}
+
+
+async def test_a_way_hides_what_it_is_told_to_and_the_others_do_not(office):
+    """The person's message lacks the card, the program's has it; the note shows it."""
+    hides = parse_redaction(["card"])
+    mail = office.channels.add(Way(name="mail", people=True, redaction=hides))
+    hook = office.channels.add(Way(name="hook", events=OF_REQUESTS, complete=True))
+    hitl = await office.open()
+    async with telling(office, hitl) as runner:
+        asked = await hitl.request_approval("staged", "", {"card": "4111-2222", "n": 1})
+        await runner.until(lambda: mail.taken and hook.taken)
+    (message, _), (exact, _) = mail.taken[0], hook.taken[0]
+    assert "4111-2222" not in message.body + str(message.facts)
+    assert "Hidden here, and shown in the note: /card" in message.body
+    assert asked.payload_sha256 in message.body
+    assert exact.facts["events"][0]["request"]["details"] == {"card": "4111-2222", "n": 1}
+    assert "4111-2222" in office.note(asked)
 
 
 async def test_nobody_is_called_to_what_is_answered(office):
