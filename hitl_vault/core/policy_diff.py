@@ -25,7 +25,7 @@ from hitl_vault.core.model import (
     Stage,
     Verdict,
 )
-from hitl_vault.core.policy_merging import folded
+from hitl_vault.core.policy_merging import OpenHours, folded
 from hitl_vault.core.policy_rules import Policy, Rule
 
 _PLAIN_ANSWERS = (Answer.APPROVE, Answer.REJECT)
@@ -147,6 +147,7 @@ def _demands(
             alone or set(new.escalate or ()) <= set(old.escalate or ()),
             "other people may answer after a while",
         ),
+        (_hours_kept(old, new), "time counts in other hours"),
         (_narrower(old.grant, new.grant), "a standing grant may be wider"),
         (_plan_kept(old.stages, new.stages), "other people, or fewer, must approve"),
     )
@@ -159,6 +160,17 @@ def _answers_kept(old: tuple[Answer, ...] | None, new: tuple[Answer, ...] | None
         return old is None or set(old) == set(Answer)
     allowed = set(_PLAIN_ANSWERS if old is None else old)
     return set(new) <= allowed and (Answer.REJECT in new or Answer.REJECT not in allowed)
+
+
+def _hours_kept(old: Rule, new: Rule) -> bool:
+    """True if no deadline is later and no escalation sooner; when people are reminded is no matter.
+
+    Which of two hours leaves more time depends on the day, so different ones are never as strict.
+    """
+    if old.hours == new.hours:
+        return True
+    times_out = any(rule.hours is not None and rule.hours.timeout for rule in (old, new))
+    return not times_out and not new.escalate
 
 
 def _narrower(old: GrantLimit | None, new: GrantLimit | None) -> bool:
@@ -235,16 +247,26 @@ def _less(old: Requirement, new: Requirement) -> Iterator[str]:
         (new.veto < old.veto, "a rejection would not end it"),
         ((new.settle_s or 0) < (old.settle_s or 0), "a note would count sooner"),
         (
-            new.timeout_s > old.timeout_s or new.use_within_s > old.use_within_s,
+            _has_longer(old, new) or new.use_within_s > old.use_within_s,
             "there would be more time",
         ),
         (
-            not set(new.escalate) <= set(old.escalate),
+            not set(new.escalate) <= set(old.escalate)
+            or (bool(new.escalate) and new.hours != old.hours),
             "more people could answer after a while",
         ),
         (not _narrower(old.grant, new.grant), "a standing grant could be wider"),
     )
     yield from (why for is_less, why in less if is_less)
+
+
+def _has_longer(old: Requirement, new: Requirement) -> bool:
+    """True if the time to answer may end later; open hours take at least as long as they count."""
+    if new.timeout_open_s is None:
+        return new.timeout_s > min(old.timeout_s, old.timeout_open_s or math.inf)
+    if old.timeout_open_s is None or new.hours != old.hours:
+        return new.timeout_s > old.timeout_s or old.timeout_open_s is not None
+    return new.timeout_s > old.timeout_s or new.timeout_open_s > old.timeout_open_s
 
 
 # in words
@@ -271,6 +293,7 @@ _SHOWN = (
     "settle_s",
     "remind_s",
     "escalate",
+    "hours",
     "grant",
     "repeats",
 )
@@ -308,6 +331,8 @@ def _shown(name: str, value: object) -> str:
             return _one_line(str(value))
         case float() | int():
             return show_duration(value) if name.endswith("_s") else str(value)
+        case OpenHours():
+            return value.open + (", also for the time to answer" if value.timeout else "")
         case GrantLimit():
             return f"{value.uses} uses within {show_duration(value.within_s)}"
         case tuple():

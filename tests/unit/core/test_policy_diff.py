@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from hitl_vault.core.model import Effect, Requirement, Verdict
 from hitl_vault.core.policy import ask_everything, parse_policy
-from hitl_vault.core.policy_diff import compare
+from hitl_vault.core.policy_diff import compare, looser
 
 ASK = {"id": "pay", "effect": "ask", "when": "details.amount > 5", "quorum": 2, "timeout": "30m"}
 
@@ -37,6 +38,8 @@ def diff(old, new, default="ask", before="ask"):
         ({"grant": {"uses": 1, "within": "1h"}}, "grant"),
         ({"escalate": [{"after": "5m", "to": ["x"]}]}, "other people may answer"),
         ({"risk": "high", "reason": "because", "remind": ["1m"]}, ""),
+        ({"hours": "Mon-Fri 09:00-17:00 Europe/Berlin"}, ""),
+        ({"hours": {"open": "Mon-Fri 09:00-17:00 UTC", "timeout": True}}, "other hours"),
         ({"repeats": "join"}, ""),
         ({"repeats": "ask"}, ""),
         ({"summary": "all is well"}, "shown"),
@@ -107,3 +110,30 @@ def test_a_change_of_the_prose_is_no_change_of_a_rule():
     found = compare(one, two)
     assert found.changes == ("only what is not a rule",)
     assert not found.loosens
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "longer"),
+    [
+        ({"timeout_s": 3600}, {"timeout_s": 1e9, "timeout_open_s": 60, "hours": ("a",)}, True),
+        ({"timeout_s": 1e9, "timeout_open_s": 60, "hours": ("a",)}, {"timeout_s": 61}, True),
+        ({"timeout_s": 1e9, "timeout_open_s": 60, "hours": ("a",)}, {"timeout_s": 60}, False),
+        (
+            {"timeout_s": 1e9, "timeout_open_s": 60, "hours": ("a",)},
+            {"timeout_s": 1e9, "timeout_open_s": 60, "hours": ("b",)},
+            True,
+        ),
+        (
+            {"timeout_s": 1e9, "timeout_open_s": 60, "hours": ("a",)},
+            {"timeout_s": 1e9, "timeout_open_s": 59, "hours": ("a",)},
+            False,
+        ),
+        ({"hours": ("a",)}, {"hours": ()}, False),
+    ],
+)
+def test_time_that_counts_business_hours_only_is_longer_than_time_that_counts_always(
+    old, new, longer
+):
+    """An hour that goes on at nine in the morning may end days later."""
+    verdicts = [Verdict(effect=Effect.ASK, requirement=Requirement(**each)) for each in (old, new)]
+    assert bool(looser(*verdicts)) is longer
