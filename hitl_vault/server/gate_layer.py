@@ -20,6 +20,7 @@ from hitl_vault.server.serving import Serving
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PROBES = {"/healthz", "/readyz"}  # called by address, and they tell nothing
 _TOKEN = re.compile(r"(^|[&;])access_token=|hitl_[0-9a-f]{10}_", re.IGNORECASE)
+_MAX_ADDRESS, _MAX_HEADERS = 8192, 32_768
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^:\[\]/@]+)(:\d{1,5})?", re.IGNORECASE)
 
 
@@ -28,6 +29,7 @@ class GateLayer:
 
     - 421, a Host that is not ours: a name that somebody else let point here (DNS rebinding).
     - 400, a token in the address: addresses end up in logs. It is to be revoked.
+    - 414 and 431, an address or headers without measure.
     - 413, a body above `max_body_bytes`, said or found; it is not read to its end.
     - 408, a body that is not there `body_within_s` after its request began.
     """
@@ -68,6 +70,10 @@ class GateLayer:
                 "name people reach it by"
             )
             return problem(421, "foreign_host", detail, instance=path)
+        if len(path) + len(scope["query_string"]) > _MAX_ADDRESS:
+            return _too(414, f"an address may have {_MAX_ADDRESS} letters", scope)
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > _MAX_HEADERS:
+            return _too(431, f"headers may have {_MAX_HEADERS} bytes", scope)
         query = unquote_plus(scope["query_string"].decode("latin-1"))
         if _TOKEN.search(query) or _TOKEN.search(path):
             detail = (
@@ -108,9 +114,9 @@ class GateLayer:
 
 
 def _too(status: int, detail: str, scope: Scope) -> Response:
-    code = "too_large" if status == 413 else "too_slow"  # noqa: PLR2004
-    headers = {"Connection": "close"}  # the rest of the body is not read
-    return problem(status, code, detail, instance=scope["path"], headers=headers)
+    code = "too_slow" if status == 408 else "too_large"  # noqa: PLR2004
+    headers = {"Connection": "close"}  # the rest of it is not read
+    return problem(status, code, detail, instance=scope["path"][:200], headers=headers)
 
 
 def known_hosts(url: str, more: Iterable[str]) -> frozenset[str]:

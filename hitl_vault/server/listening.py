@@ -48,6 +48,7 @@ def config_of(app: Any, settings: ServerSettings) -> uvicorn.Config:
         ssl_certfile=settings.tls_cert or None,
         ssl_keyfile=settings.tls_key or None,
     )
+    logging.getLogger("uvicorn.access").disabled = True  # whoever sets up logs
     try:
         config.load()
     except (OSError, ssl.SSLError) as error:

@@ -18,7 +18,9 @@ from hitl_vault.adapters.access.tokens import FILE, AccessTokens
 from hitl_vault.cli.starting import make_vault
 from hitl_vault.core.access import Caller, Scope
 from hitl_vault.server.app import create_app
+from hitl_vault.server.listening import address_of, config_of, listen
 from hitl_vault.server.serving import ServerOptions, Serving
+from hitl_vault.server.settings import ServerSettings
 
 
 @dataclass
@@ -41,7 +43,9 @@ class Service:
 
     def client(self, token: str | None = None, **more: Any) -> httpx.AsyncClient:
         """Return a client that calls with this token; with none, as anybody."""
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        headers = more.pop("headers", {})
+        if token is not None:
+            headers = {**headers, "Authorization": f"Bearer {token}"}
         made = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, **more)
         self.clients.append(made)
         return made
@@ -66,18 +70,14 @@ async def serving(
         options=ServerOptions(**options),
         oidc=oidc,
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(serving), port=0, log_level="warning", lifespan="on", proxy_headers=False
-        )
-    )
-    running = asyncio.create_task(server.serve())
+    listening = listen("127.0.0.1", 0)
+    server = uvicorn.Server(config_of(create_app(serving), ServerSettings()))
+    running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         while not server.started:
             assert not running.done(), "it did not start"
             await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        service = Service(root, f"http://127.0.0.1:{port}", serving)
+        service = Service(root, address_of(listening, tls=False), serving)
         try:
             yield service
         finally:
