@@ -67,6 +67,7 @@ async def _checked(vault: str | None) -> list[Check]:
 
     from hitl_vault.cli import (
         checks,
+        checks_access,
         checks_around,
         checks_people,
         checks_proofs,
@@ -93,6 +94,7 @@ async def _checked(vault: str | None) -> list[Check]:
         *checks_telling.ways(root),
         *await checks_telling.letters(root),
         *checks_proofs.proofs(root, settings),
+        *checks_access.access(root),
         *checks_around.disk(root),
         *checks_around.neighbours(root, settings),
         *checks_around.obsidian(root),

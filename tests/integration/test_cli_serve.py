@@ -1,5 +1,6 @@
 """hitl serve and hitl token, as commands."""
 
+import json
 import re
 import signal
 import socket
@@ -262,3 +263,37 @@ def test_the_beginning_of_an_id_is_enough_if_it_names_one(cli):
     counts = {one["name"]: one["counts"] for one in cli.json("token", "list")}
     assert counts["a"].startswith("no: ended")
     assert counts["b"].startswith("until")
+
+
+# hitl doctor
+
+
+def checks(cli):
+    """Return what the doctor finds of the service."""
+    found = json.loads(cli.run("doctor", "--json").stdout)["checks"]
+    about = {"tokens", "sessions", "service", "keys"}
+    return {(one["mark"], one["found"]) for one in found if one["what"] in about}
+
+
+def test_the_doctor_names_what_is_wrong_with_tokens(cli):
+    """Scopes that somebody wrote in, tokens for ever, and of people who left."""
+    assert not checks(cli)
+    cli.ok("token", "create", "--reviewer", "mallory")
+    agent = cli.json("token", "create", "--agent", "bot", "--for", "always")["id"]
+    cli.ok("reviewer", "add", "alice")
+    file = cli.vault / ".hitl/keys/tokens.toml"
+    file.write_text(file.read_text().replace('["ask"]', '["ask", "vote"]'))
+    found = checks(cli)
+    assert ("wrong", f"the file gives {agent}, an agent's, vote") in found
+    assert ("look", f"these count for ever: {agent} (bot)") in found
+    assert [text for mark, text in found if mark == "look" and "mallory" in text]
+    assert ("note", "2 count, 0 signed in") in found
+    file.chmod(0o644)
+    found = checks(cli)
+    assert [text for mark, text in found if mark == "wrong" and "others may read it" in text]
+
+
+def test_the_doctor_names_a_setting_that_does_not_serve(cli):
+    """Before anybody waits for a service that does not start."""
+    (cli.vault / ".hitl/server.toml").write_text('host = "0.0.0.0"\n')
+    assert [text for mark, text in checks(cli) if mark == "wrong" and "--tls-cert" in text]
