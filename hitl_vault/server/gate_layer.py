@@ -20,6 +20,7 @@ from hitl_vault.server.serving import Serving
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PROBES = {"/healthz", "/readyz"}  # called by address, and they tell nothing
 _TOKEN = re.compile(r"(^|[&;])access_token=|hitl_[0-9a-f]{10}_", re.IGNORECASE)
+_CLOSE = {"Connection": "close"}  # the rest of it is not read
 _MAX_ADDRESS, _MAX_HEADERS = 8192, 32_768
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^:\[\]/@]+)(:\d{1,5})?", re.IGNORECASE)
 
@@ -103,10 +104,10 @@ class GateLayer:
                 async with asyncio.timeout_at(ends_at):
                     message = await receive()
             except TimeoutError as error:
-                raise HTTPException(408, "the body took too long") from error
+                raise HTTPException(408, "the body took too long", _CLOSE) from error
             got += len(message.get("body", b""))
             if got > self._options.max_body_bytes:
-                raise HTTPException(413, self._too_large)
+                raise HTTPException(413, self._too_large, _CLOSE)
             is_whole = not message.get("more_body", False)
             return message
 
@@ -115,8 +116,7 @@ class GateLayer:
 
 def _too(status: int, detail: str, scope: Scope) -> Response:
     code = "too_slow" if status == 408 else "too_large"  # noqa: PLR2004
-    headers = {"Connection": "close"}  # the rest of it is not read
-    return problem(status, code, detail, instance=scope["path"][:200], headers=headers)
+    return problem(status, code, detail, instance=scope["path"][:200], headers=_CLOSE)
 
 
 def known_hosts(url: str, more: Iterable[str]) -> frozenset[str]:

@@ -21,6 +21,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 
 from hitl_vault.adapters.access.sign_ins import SignIns
 from hitl_vault.adapters.access.tokens import AccessTokens
+from hitl_vault.adapters.people.file import FilePeople
 from hitl_vault.adapters.proof.secret_files import key_in
 from hitl_vault.core.access import Caller, Identity, Scope, Token, identity_of
 from hitl_vault.core.sign_in import Session, Way, halves, identity_of_session
@@ -79,6 +80,7 @@ class Sessions:
         lasting_s: float,
     ) -> None:
         self.on_record = SignIns(folder)
+        self._people = FilePeople(folder.parent / "reviewers.toml")
         self._folder, self._tokens, self._now = folder, tokens, now
         self._secure, self._idle_s, self._lasting_s = secure, idle_s, lasting_s
         self._known_key = b""
@@ -123,6 +125,10 @@ class Sessions:
         )
 
     def _identity(self, session: Session, now: datetime) -> Identity | None:
+        if session.way is Way.OIDC:  # nobody here gave it out, so the record alone says who counts
+            people = self._people.load()
+            if people.on_record and people.find(session.name) is None:
+                return None
         if not session.token_id:
             return identity_of_session(session)
         token = self._tokens.load().get(session.token_id)

@@ -60,6 +60,14 @@ async def test_a_body_that_does_not_come_is_given_up(tmp_path):
         assert (await raw(service, head + form, b"a")).startswith(b"HTTP/1.1 408")
 
 
+async def test_addresses_and_headers_have_a_measure(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        bot = service.agent()
+        assert (await bot.get("/api/v1/requests", params={"type": "x" * 9000})).status_code == 414
+        assert (await bot.get("/api/v1/requests", headers={"X": "x" * 40_000})).status_code == 431
+        assert (await bot.get("/api/v1/requests")).status_code == 200
+
+
 async def test_a_caller_who_sends_too_much_hears_when_to_go_on(tmp_path):
     async with serving(tmp_path / "vault", per_minute=5) as service:
         bot, other = service.agent("bot"), service.agent("other")

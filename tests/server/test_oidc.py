@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import time
 
 import httpx
 import pytest
@@ -73,7 +72,7 @@ async def test_a_person_on_record_signs_in_and_goes_where_they_wanted(desk):
         ({"claims": {"aud": "another"}}, "does not count"),
         ({"claims": {"aud": [CLIENT, "another"], "azp": "another"}}, "somebody else"),
         ({"claims": {"iss": "https://evil.example"}}, "does not count"),
-        ({"claims": {"exp": int(time.time()) - 3600}}, "does not count"),
+        ({"claims": {"exp": 1_700_000_000}}, "does not count"),
         ({"keeps_nonce": False}, "another sign-in"),
         ({"other_key": True}, "does not count"),
         ({"algorithm": "none"}, "does not count"),
@@ -105,6 +104,15 @@ async def test_an_answer_counts_once_and_only_in_the_browser_that_asked(desk):
     assert again.status_code == 303
     assert (await browser.get(back)).status_code == 401  # of the sign-in before
     assert not service.serving.sessions.on_record.sessions()
+
+
+async def test_who_is_taken_off_the_record_is_signed_out(desk):
+    _, service = desk
+    browser = service.client()
+    await go(service, browser)
+    assert (await browser.get("/sign-in")).status_code == 303
+    (service.root / ".hitl/reviewers.toml").write_text("[bob]\n")
+    assert (await browser.get("/sign-in")).status_code == 200
 
 
 async def test_a_code_is_used_once(desk):

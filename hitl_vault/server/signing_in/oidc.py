@@ -32,7 +32,7 @@ with warnings.catch_warnings(record=True):  # it says which library it will use 
 _log = logging.getLogger(__name__)
 _SIGNED_BY = ["RS256", "PS256", "ES256", "ES384", "EdDSA"]  # no shared secrets, and never "none"
 _WITHIN_S, _LEEWAY_S = 10.0, 60
-_FRESH_S = 3600
+_FRESH_S, _AGAIN_S = 3600, 5
 
 
 class ProviderAway(Unauthenticated):
@@ -58,7 +58,7 @@ class Provider:
                 raise ConfigError(f"oidc.client_secret_env: {name} is not set, or empty")
         self._known: dict[str, Any] = {}
         self._keys: KeySet | None = None
-        self._read_at = 0.0
+        self._read_at = self._again_at = 0.0
         self._reading = asyncio.Lock()
 
     @property
@@ -138,6 +138,8 @@ class Provider:
         async with self._reading:
             if self._keys is not None and not anew and time.monotonic() - self._read_at < _FRESH_S:
                 return
+            if time.monotonic() < self._again_at:  # who knocks now must not wait for it each
+                raise ProviderAway(f"{self.name} does not answer as it should; try again later.")
             base = self._settings.issuer.rstrip("/")
             try:
                 async with httpx.AsyncClient(timeout=_WITHIN_S) as client:
@@ -152,6 +154,7 @@ class Provider:
                         for name in ("authorization_endpoint", "token_endpoint")
                     }
             except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
+                self._again_at = time.monotonic() + _AGAIN_S
                 raise self._away(error) from error
             self._read_at = time.monotonic()
 
