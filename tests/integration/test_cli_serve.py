@@ -153,6 +153,19 @@ def test_a_vault_that_cannot_be_opened_is_not_served(cli):
     assert ended.stderr.startswith("hitl: ")
 
 
+def test_behind_a_proxy_its_word_of_who_calls_counts(cli):
+    """Failures are counted for the address that the trusted proxy names, and cookies are secure."""
+    _, url = served(cli, "--behind-proxy", "127.0.0.1", "--url", "https://hitl.example")
+    asked = f"{url}/api/v1/requests"
+    for _ in range(30):
+        last = status(asked, "hitl_0123456789_x", **{"X-Forwarded-For": "10.0.0.1"})
+    assert last == 429
+    assert status(asked, "hitl_0123456789_x", **{"X-Forwarded-For": "10.0.0.2"}) == 401
+    request = urllib.request.Request(f"{url}/sign-in", headers={"Host": "hitl.example"})
+    with urllib.request.urlopen(request, timeout=10) as got:
+        assert got.headers["set-cookie"].startswith("__Host-")
+
+
 def test_over_tls_the_cookie_is_bound_to_it(cli):
     """A certificate and its key are enough."""
     make_certificate(cli.vault)
