@@ -150,17 +150,26 @@ def answer_to(error: HitlVaultError, path: str) -> Response:
     return problem(
         error.http_status,
         error.code,
-        str(error),
+        told(error, path),
         instance=path,
         request=about if isinstance(about, Asked) else None,
         headers=headers_of(error),
     )
 
 
+def told(error: HitlVaultError, path: str) -> str:
+    """Return what a caller is told of an error. A fault of this machine goes to the log instead:
+    what it says may name files here.
+    """
+    if error.http_status >= _A_FAULT:
+        _log.error("%s: %s", path, error)
+    if error.http_status == _A_FAULT:
+        return "the service could not do this; its log says why"
+    return str(error)
+
+
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, HitlVaultError)
-    if error.http_status >= _A_FAULT:
-        _log.error("%s %s: %s", request.method, request.url.path, error)
     return answer_to(error, request.url.path)
 
 

@@ -16,13 +16,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hitl_vault.errors import HitlVaultError
-from hitl_vault.server.problems import Forbidden, answer_to
+from hitl_vault.server.problems import Forbidden, answer_to, told
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.sessions import CSRF_HEADER, FORM_FIELD, Sessions
 from hitl_vault.server.signing_in.pages import page
 
 PAGES = ("/inbox", "/sign-in", "/sign-out")
 _HARMLESS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+_MAX_FIELDS = 1000
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -94,7 +95,7 @@ class SessionLayer:
 
 def _refused(error: HitlVaultError, path: str) -> Response:
     if is_below(path, PAGES):
-        return page("problem", "That was not done", error.http_status, problem=str(error))
+        return page("problem", "That was not done", error.http_status, problem=told(error, path))
     return answer_to(error, path)
 
 
@@ -144,7 +145,7 @@ async def _check_form(sessions: Sessions, base: str, headers: Headers, receive: 
     sent = headers.get(CSRF_HEADER)
     if sent is None and headers.get("content-type", "").partition(";")[0].strip() == _FORM:
         body = await _whole(receive)
-        sent = parse_qs(body.decode("latin-1"), max_num_fields=1000).get(FORM_FIELD, [""])[0]
+        sent = _field(body, FORM_FIELD)
         receive = _again(body, receive)
     if not sessions.is_csrf(base, sent or ""):
         raise NotOurPage(
@@ -152,6 +153,13 @@ async def _check_form(sessions: Sessions, base: str, headers: Headers, receive: 
             "nothing was done"
         )
     return receive
+
+
+def _field(body: bytes, name: str) -> str:
+    try:
+        return parse_qs(body.decode("latin-1"), max_num_fields=_MAX_FIELDS).get(name, [""])[0]
+    except ValueError as error:
+        raise NotOurPage("this form has too many fields; nothing was done") from error
 
 
 async def _whole(receive: Receive) -> bytes:

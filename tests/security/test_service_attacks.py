@@ -560,6 +560,33 @@ async def test_two_bodies_in_one_are_not_taken(service):
 # secrets
 
 
+async def test_a_fault_says_nothing_of_this_machine(service, caplog):
+    """A file that cannot be used is named in the log alone, and nobody gets in meanwhile."""
+    token = service.token("reviewer", "alice")
+    browser, csrf = await signed_in(service, token=token)
+    for name in ("tokens.toml", "sessions.toml"):
+        (service.root / ".hitl/keys" / name).chmod(0o644)
+    with_token = service.client(token)
+    for answer in (
+        await with_token.get(REQUESTS),
+        await browser.get(REQUESTS, headers={"X-CSRF-Token": csrf}),
+        await browser.get("/sign-in"),
+    ):
+        assert answer.status_code == 500
+        assert str(service.root) not in answer.text
+        assert ".toml" not in answer.text
+    assert "tokens.toml" in caplog.text
+
+
+@pytest.mark.parametrize("fields", ["a=1&" * 5000, "csrf", "csrf=" + "é" * 90, "csrf=%ff%fe"])
+async def test_a_form_that_is_a_bomb_signs_nobody_in(service, fields):
+    """A page that says so, and the next one is served."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await service.client().post("/sign-in", content=fields.encode(), headers=headers)
+    assert answer.status_code == 403
+    assert (await service.client().get("/sign-in")).status_code == 200
+
+
 async def test_no_secret_is_in_a_log_a_note_an_event_or_an_error(service, caplog):
     """After a full run and every kind of failure, with every log switched on."""
     caplog.set_level(logging.DEBUG)
