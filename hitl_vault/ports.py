@@ -185,6 +185,13 @@ class Ledger(Tallying, Protocol):
         """
         ...
 
+    async def figures(self, since: datetime | None) -> dict[str, Any]:
+        """Return the figures (`core.figures`) over what was asked since then, None for ever.
+
+        Reads every such request: a second for 100,000.
+        """
+        ...
+
     async def wait(self, id: str, *, after_rev: int, timeout_s: float | None) -> Request:
         """Return the request once its `rev` exceeds `after_rev`, or as it is at the timeout.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from hitl_vault.core.registering import is_in_force
 if TYPE_CHECKING:
     from hitl_vault.core.events import Recorded
     from hitl_vault.core.register import Grant
+    from hitl_vault.engine.alerts import Alert
 
 
 def standing(request: Request, now: datetime | None = None) -> Status:
@@ -100,6 +102,11 @@ def event_record(recorded: Recorded) -> dict[str, Any]:
         "data": event.data,
         "hash": recorded.hash,
     }
+
+
+def alert_record(alert: Alert) -> dict[str, Any]:
+    """Return an alert as JSON values; `since` is when it began to fire, null if it just did."""
+    return asdict(alert) | {"since": None if alert.since is None else alert.since.isoformat()}
 
 
 def as_json(value: Any, *, indent: int | None = 2) -> str:

@@ -27,7 +27,7 @@ from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.spans import said
 from hitl_vault.engine.timers import mark_if_dead
-from hitl_vault.errors import InvalidRequest, TrustError
+from hitl_vault.errors import Conflict, InvalidRequest, TrustError
 from hitl_vault.ports import Kept, Receipt
 
 
@@ -244,21 +244,34 @@ class Answering(Looking):
         )
         return receipt.request or request
 
-    async def comment(self, id: str, text: str, *, author: str = "agent") -> Request:
-        """Add a remark; it decides nothing. Raises InvalidRequest for an empty one."""
+    async def comment(
+        self, id: str, text: str, *, author: str = "agent", comment_id: str | None = None
+    ) -> Request:
+        """Add a remark; it decides nothing.
+
+        Args:
+            comment_id: The caller's own name of the remark: said again, it is the same one.
+
+        Raises:
+            InvalidRequest: It is empty.
+            Conflict: Another remark has this `comment_id`.
+        """
         if not text_of(text, "text", MAX_TEXT_BYTES).strip():
             raise InvalidRequest("text is empty; say what to remark")
         request = await self.get(id)
-        comment_id = f"comment-{self._parts.token()}"
-        receipt = await self._submit(
-            c.Comment(
-                id=request.id,
-                comment_id=comment_id,
-                author=name_of(author, "author"),
-                text=text,
-            )
+        remark = c.Comment(
+            id=request.id,
+            comment_id=name_of(comment_id or f"comment-{self._parts.token()}", "comment_id"),
+            author=name_of(author, "author"),
+            text=text,
         )
-        return receipt.request or request
+        receipt = await self._submit(remark)
+        after = receipt.request or request
+        for known in after.comments:
+            same = known.comment_id == remark.comment_id
+            if same and (known.text, known.author) != (remark.text, remark.author):
+                raise Conflict("another remark was made under this comment_id", after)
+        return after
 
     async def resolve(self, id: str, status: Status, *, by: str, reason: str = "") -> Request:
         """Say, as a person, how an execution with an unknown end really ended."""
