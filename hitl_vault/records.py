@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.lifecycle import is_overdue
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.registering import is_in_force
@@ -107,6 +108,13 @@ def event_record(recorded: Recorded) -> dict[str, Any]:
 def alert_record(alert: Alert) -> dict[str, Any]:
     """Return an alert as JSON values; `since` is when it began to fire, null if it just did."""
     return asdict(alert) | {"since": None if alert.since is None else alert.since.isoformat()}
+
+
+def chain_record(found: Head | Break, vault_id: str) -> dict[str, Any]:
+    """Return what proving the chain has found as JSON values."""
+    if isinstance(found, Break):
+        return {"ok": False, "vault": vault_id, "seq": found.seq, "problem": found.problem}
+    return {"ok": True, "vault": vault_id, "events": found.seq, "head": found.hash}
 
 
 def as_json(value: Any, *, indent: int | None = 2) -> str:
