@@ -9,6 +9,7 @@ from abc import abstractmethod
 from dataclasses import replace
 
 from hitl_vault.core import commands as c
+from hitl_vault.core import voting
 from hitl_vault.core.events import Event
 from hitl_vault.core.model import Answer, Assurance, Details, Request, Status
 from hitl_vault.core.statement import Statement
@@ -97,6 +98,7 @@ class Answering(Looking):
         proof: str = "",
         code: str = "",
         totp: str = "",
+        may_repeat: bool = False,
     ) -> Request:
         """Hand in a vote on behalf of a channel that knows how sure it is of the reviewer.
 
@@ -106,6 +108,8 @@ class Answering(Looking):
             proof: A signed envelope (DSSE) over `statement(...)` with the same arguments.
             code: The one-time code the reviewer was sent. At most one of the three may be given.
             totp: The present code of the reviewer's second factor.
+            may_repeat: The caller may have handed in this very vote before: where the reviewer's
+                vote on record says the same, it stands, and its code or proof is not judged again.
 
         Raises:
             TrustError: What should prove the answer does not; it is on record, nothing is decided.
@@ -125,6 +129,8 @@ class Answering(Looking):
         if sum(map(bool, (proof, code, totp))) > 1:
             raise InvalidRequest("give one of proof, code and totp, not several")
         if proof or code or totp:
+            if may_repeat and voting.was_counted(request, vote, signed=bool(proof)):
+                return request
             vote = await self._proven(request, vote, proof, code, totp)
         with self._parts.tracer.span("hitl.decide", request.trace, said(vote)):
             receipt = await self._submit(vote)

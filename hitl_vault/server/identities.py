@@ -125,6 +125,20 @@ def check_sees(caller: Identity, request: Asked) -> None:
         raise Forbidden(f"{request.id} was asked by somebody else, and this token may not read it")
 
 
+def check_owns(caller: Identity, request: Asked) -> None:
+    """Let nobody act for the agent but the agent itself, or who operates the vault.
+
+    Raises:
+        Forbidden: It is somebody else's.
+    """
+    own = caller.may(Scope.ASK) and caller.is_named(request.action.requested_by)
+    if not own and not caller.may(Scope.OPERATE):
+        raise Forbidden(
+            f"{request.id} is {request.action.requested_by}'s: only they may, or a token that "
+            f"may {Scope.OPERATE}"
+        )
+
+
 async def lead_to_sign_in(request: Request, _: Exception) -> Response:
     """Answer a page that nobody signed in looks at: sign in, then come back."""
     back = request.url.path
