@@ -218,6 +218,11 @@ class Orchestrator:
         """Return the code that a `code_issued` event stands for, for who delivers it."""
         return self.hitl.code_for(event)
 
+    @property
+    def vault_id(self) -> str:
+        """The vault's id."""
+        return self.hitl.vault_id
+
     def notices(self) -> list[Notice]:
         """Return what a person should know about the folders."""
         return self.hitl.notices()

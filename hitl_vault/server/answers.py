@@ -15,10 +15,9 @@ from hitl_vault.server.identities import (
     Voter,
     acting_as,
     check_owns,
-    check_sees,
 )
 from hitl_vault.server.problems import responses
-from hitl_vault.server.requests import Id, seen
+from hitl_vault.server.requests import Id
 from hitl_vault.server.shapes import (
     CancelBody,
     CommentBody,
@@ -44,7 +43,6 @@ async def vote(
     """As the person whose token it is. The same answer again changes nothing; with an
     Idempotency-Key, a code that was used for it is not asked about again.
     """
-    await seen(id, at, caller)
     request = await at.hitl.vote(
         id,
         body.answer,
@@ -88,9 +86,7 @@ async def comment(
 ) -> Response:
     """By the agent that asked, or anybody who may answer; it decides nothing."""
     request = await at.hitl.get(id)
-    if caller.may(Scope.VOTE):
-        check_sees(caller, request)
-    else:
+    if not caller.may(Scope.VOTE):
         check_owns(caller, request)
     request = await at.hitl.comment(
         id,
@@ -109,7 +105,6 @@ async def comment(
 )
 async def resolve(id: Id, body: ResolveBody, at: At, caller: Operator) -> Response:
     """As a person who looked. An execution that still runs is reported by its executor."""
-    await seen(id, at, caller)
     request = await at.hitl.resolve(
         id, body.status, by=acting_as(caller, body.by, "by"), reason=body.reason
     )

@@ -15,7 +15,7 @@ from typing import Self
 
 from hitl_vault.core.durations import show_duration
 from hitl_vault.core.model import Request, Status
-from hitl_vault.errors import Conflict, HitlVaultError, InvalidRequest, StorageError
+from hitl_vault.errors import Conflict, HitlVaultError, InvalidRequest, Refused, StorageError
 from hitl_vault.ports import Clock
 from hitl_vault.wiring import Orchestrator
 
@@ -118,7 +118,7 @@ class Leases:
             await self._hitl.finish(
                 lease.id, lease.claim_id, Status.UNKNOWN, error=said, by="clock"
             )
-        except Conflict:  # it was reported, or never claimed
+        except (Conflict, Refused):  # it was reported, or never claimed
             pass
         except HitlVaultError as error:
             _log.warning("the end of a lease: %s", error)
