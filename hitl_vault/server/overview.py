@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 from contextlib import closing
-from dataclasses import asdict
 from typing import Annotated
 
 import msgspec
@@ -100,7 +99,7 @@ async def stats(
 )
 async def alerts(at: At, _: Looker) -> Response:
     """As `hitl alerts --json` prints them; their thresholds are the settings `alert_…`."""
-    return answer([asdict(alert) for alert in await at.hitl.alerts()])
+    return answer([records.alert_record(alert) for alert in await at.hitl.alerts()])
 
 
 @router.get(

@@ -177,6 +177,7 @@ ALERT = {
     "message": "12 requests wait for an answer",
     "value": 12.0,
     "threshold": 10.0,
+    "since": "2026-11-21T09:40:00+00:00",
 }
 VAULT = "c0ffee00c0ffee00c0ffee00c0ffee00"
 CHAIN = {"ok": True, "vault": VAULT, "events": 412, "head": EVENT["hash"]}

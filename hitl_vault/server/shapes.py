@@ -321,7 +321,7 @@ class StatsRecord(BaseModel):
 
 
 class AlertRecord(BaseModel):
-    """An alert that fires: `value` is above `threshold`."""
+    """An alert that fires: `value` is above `threshold`. `since` is null where it just began."""
 
     model_config = _shown(samples.ALERT)
 
@@ -329,6 +329,7 @@ class AlertRecord(BaseModel):
     message: str
     value: float
     threshold: float
+    since: datetime | None
 
 
 class ChainRecord(BaseModel):
