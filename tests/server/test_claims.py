@@ -194,6 +194,50 @@ async def test_a_claim_whose_answer_is_lost_still_gets_a_lease(tmp_path, monkeyp
         assert (await agent.get(at)).json()["status"] == "unknown"
 
 
+async def test_a_lease_ends_by_itself(tmp_path):
+    """Nobody has to ask for it: who waits for the outcome hears of it."""
+    async with serving(tmp_path / "vault") as service:
+        agent, alice = service.agent(), service.reviewer()
+        at = await approved(agent, alice)
+        await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 0.1})
+        ended = await agent.get(f"{at}/wait", params={"until": "outcome", "timeout": 30})
+        assert ended.json()["status"] == "unknown"
+
+
+async def test_twenty_retries_at_once_are_one_claim_with_one_lease(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        agent, alice = service.agent(), service.reviewer()
+        at = await approved(agent, alice)
+        tries = await asyncio.gather(
+            *(agent.post(f"{at}/claim", json={"claim_id": "c-1"}) for _ in range(20))
+        )
+        assert {one.status_code for one in tries} == {200}
+        assert len({one.text for one in tries}) == 1
+        assert len(service.serving.leases._held) == 1
+        events = (await agent.get(f"{at}/events")).json()["events"]
+        assert [one["kind"] for one in events].count("claimed") == 1
+
+
+async def test_two_services_on_one_vault_hand_out_one_claim(tmp_path):
+    """Renew where it was claimed; report anywhere; a lease that ends after the report is nothing."""
+    root, clock = tmp_path / "vault", FakeClock()
+    async with serving(root) as one, serving(root) as other:
+        one.serving.leases._clock = clock
+        agent, alice = one.agent(), one.reviewer()
+        there = other.client(agent.headers["authorization"].partition(" ")[2])
+        at = await approved(agent, alice)
+        await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 60})
+        for path in ("claim", "claim/renew"):
+            refused = await there.post(f"{at}/{path}", json={"claim_id": "c-1"})
+            assert (refused.status_code, refused.json()["code"]) == (409, "conflict"), path
+        assert (await there.get(at)).json()["status"] == "executing"
+        done = await there.post(f"{at}/finish", json={"claim_id": "c-1", "status": "executed"})
+        assert (done.status_code, done.json()["status"]) == (200, "executed")
+        clock.advance(61)
+        assert await one.serving.leases.end_overdue() == 1
+        assert (await agent.get(at)).json() == done.json()
+
+
 async def test_an_unknown_end_is_resolved_by_a_person_who_may(tmp_path):
     async with serving(tmp_path / "vault") as service:
         agent, alice = service.agent(), service.reviewer()
