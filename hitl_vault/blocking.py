@@ -202,6 +202,11 @@ class Orchestrator:
     tally = _blocking(_Async.tally)
     head = _blocking(_Async.head)
     backlog = _blocking(_Async.backlog)
+    stats = _blocking(_Async.stats)
+    note = _blocking(_Async.note)
+    claim = _blocking(_Async.claim)
+    finish = _blocking(_Async.finish)
+    check_approval = _blocking(_Async.check_approval)
     history = _blocking(_Async.history)
     verify = _blocking(_Async.verify)
     document_path = _blocking(_Async.document_path)
@@ -212,6 +217,11 @@ class Orchestrator:
     def code_for(self, event: Event) -> str:
         """Return the code that a `code_issued` event stands for, for who delivers it."""
         return self.hitl.code_for(event)
+
+    @property
+    def vault_id(self) -> str:
+        """The vault's id."""
+        return self.hitl.vault_id
 
     def notices(self) -> list[Notice]:
         """Return what a person should know about the folders."""

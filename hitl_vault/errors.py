@@ -144,6 +144,7 @@ class OutcomeNotRecorded(OutcomeUnknown):
     """
 
     code = "outcome_not_recorded"
+    http_status = 503
 
 
 class ExecutionFailed(HitlVaultError):

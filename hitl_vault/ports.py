@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.commands import Command, RegisterCommand
@@ -182,6 +182,13 @@ class Ledger(Tallying, Protocol):
         """Count what waits, and how what was asked since then was decided.
 
         Fast whatever the number of requests: it loads none but those whose deadline has passed.
+        """
+        ...
+
+    async def figures(self, since: datetime | None) -> dict[str, Any]:
+        """Return the figures (`core.figures`) over what was asked since then, None for ever.
+
+        Reads every such request: a second for 100,000.
         """
         ...
 

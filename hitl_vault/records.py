@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.lifecycle import is_overdue
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.registering import is_in_force
@@ -15,6 +17,7 @@ from hitl_vault.core.registering import is_in_force
 if TYPE_CHECKING:
     from hitl_vault.core.events import Recorded
     from hitl_vault.core.register import Grant
+    from hitl_vault.engine.alerts import Alert
 
 
 def standing(request: Request, now: datetime | None = None) -> Status:
@@ -100,6 +103,18 @@ def event_record(recorded: Recorded) -> dict[str, Any]:
         "data": event.data,
         "hash": recorded.hash,
     }
+
+
+def alert_record(alert: Alert) -> dict[str, Any]:
+    """Return an alert as JSON values; `since` is when it began to fire, null if it just did."""
+    return asdict(alert) | {"since": None if alert.since is None else alert.since.isoformat()}
+
+
+def chain_record(found: Head | Break, vault_id: str) -> dict[str, Any]:
+    """Return what proving the chain has found as JSON values."""
+    if isinstance(found, Break):
+        return {"ok": False, "vault": vault_id, "seq": found.seq, "problem": found.problem}
+    return {"ok": True, "vault": vault_id, "events": found.seq, "head": found.hash}
 
 
 def as_json(value: Any, *, indent: int | None = 2) -> str:

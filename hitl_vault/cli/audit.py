@@ -90,6 +90,7 @@ def verify(
     from hitl_vault.cli.printing import Cell, print_lines
     from hitl_vault.core.chain import Break
     from hitl_vault.errors import InvalidRequest
+    from hitl_vault.records import chain_record
 
     if against is None and (signed or signers):
         raise InvalidRequest("verify: --signed and --signers are about checkpoints; add --against")
@@ -110,12 +111,7 @@ def verify(
                 _broken(vault_id, found.seq, listed, "; ".join(noted.problems), json=json)
     newest = None if noted is None else noted.newest
     if json:
-        record: dict[str, Any] = {
-            "ok": True,
-            "vault": vault_id,
-            "events": found.seq,
-            "head": found.hash,
-        }
+        record = chain_record(found, vault_id)
         if noted is not None and newest is not None:
             record |= {"checkpoints": noted.agreeing, "newest_checkpoint": newest.seq}
         print(_as_json(record))

@@ -6,37 +6,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from hitl_vault.adapters.ledger.evidence import evidence_files, stored, write_zip
 from hitl_vault.config import STATE_FOLDER
-from hitl_vault.core.chain import Head, decode_event, genesis
-from hitl_vault.core.evidence import Stored, bundle, bundle_text
+from hitl_vault.core.chain import decode_event, genesis
 from hitl_vault.core.hiding import Hider, grant_is_hidden
 from hitl_vault.core.redaction import Redaction
 from hitl_vault.core.register import REGISTER_ID
-from hitl_vault.errors import InvalidRequest, RequestNotFound
+from hitl_vault.errors import InvalidRequest
 from hitl_vault.records import as_json
 
 if TYPE_CHECKING:
     from hitl_vault.cli.opening import Opened
-
-_PAGE = 1_000
-_READ_ME = """\
-Evidence about one request of a hitl vault.
-
-    python3 check.py
-
-needs Python 3.9 or newer and, where answers are signed, ssh-keygen; nothing else, and no network.
-It says what it proved and what it could not. Take check.py from a copy of hitl_vault you trust:
-whoever could change evidence.json could change the check beside it.
-
-    python3 check.py --checkpoints FILE     compare with heads of the chain kept elsewhere
-    python3 check.py --signers FILE         use your own list of keys (allowed_signers)
-"""
 
 
 def export_lines(opened: Opened, after: datetime | None, to: TextIO, redaction: Redaction) -> int:
@@ -53,7 +38,7 @@ def _lines(opened: Opened, after: datetime | None, to: TextIO, hiding: _Hiding) 
         "vault": ledger.vault_id,
         "head": {"seq": head.seq, "hash": head.hash},
     }
-    for number, body, hash_ in _stored(opened):
+    for number, body, hash_ in stored(ledger):
         if not written and after and decode_event(body, hash_).event.at < after:
             before = hash_
             continue
@@ -69,13 +54,6 @@ def _lines(opened: Opened, after: datetime | None, to: TextIO, hiding: _Hiding) 
     if not written:
         print(as_json(header | {"before": before}, indent=None), file=to)
     return written
-
-
-def _stored(opened: Opened) -> Iterator[tuple[int, bytes, str]]:
-    seq = 0
-    while page := opened.ledger.stored_after(seq, _PAGE):
-        yield from page
-        seq = page[-1][0]
 
 
 class _Hiding:
@@ -113,13 +91,9 @@ def export_bundles(
         RequestNotFound: A request is not there; nothing is written.
     """
     ids = list(dict.fromkeys(opened.one(beginning).id for beginning in beginnings))
-    files: dict[str, bytes] = {}
-    checker = Path(__file__).with_name("evidence_check.py").read_bytes()
-    for id, evidence in _bundles(opened, ids, redaction):
-        folder = f"{id}/" if len(ids) > 1 else ""
-        files[f"{folder}evidence.json"] = evidence
-        files[f"{folder}check.py"] = checker
-        files[f"{folder}README.txt"] = _READ_ME.encode()
+    files = evidence_files(
+        opened.ledger, ids, opened.root / STATE_FOLDER / "allowed_signers", redaction
+    )
     try:
         _write(output, files)
     except OSError as error:
@@ -130,9 +104,8 @@ def export_bundles(
 
 def _write(output: Path, files: dict[str, bytes]) -> None:
     if output.suffix == ".zip":
-        with zipfile.ZipFile(output, "x", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
+        with output.open("xb") as new:
+            write_zip(new, files)
         return
     output.mkdir(parents=True)
     for name, content in files.items():
@@ -140,44 +113,3 @@ def _write(output: Path, files: dict[str, bytes]) -> None:
         file.parent.mkdir(exist_ok=True)
         with file.open("xb") as new:
             new.write(content)
-
-
-def _bundles(
-    opened: Opened, ids: Sequence[str], redaction: Redaction
-) -> Iterator[tuple[str, bytes]]:
-    """Read the chain once, and yield what belongs to each request."""
-    own: dict[str, list[tuple[int, bytes, str]]] = {id: [] for id in ids}
-    digests: list[str] = []
-    head = Head(seq=0, hash=genesis(opened.ledger.vault_id).hash)
-    with opened.ledger.snapshot():
-        for seq, body, hash_ in _stored(opened):
-            digests.append(hashlib.sha256(body).hexdigest())
-            head = Head(seq=seq, hash=hash_)
-            found = own.get(decode_event(body, hash_).event.request_id)
-            if found is not None:
-                found.append((seq, body, hash_))
-        states = {id: opened.ledger.stored_state(id) for id in ids}
-    signers = _allowed_signers(opened.root)
-    for id in ids:
-        state = states[id]
-        if state is None:
-            raise RequestNotFound(f"there is no request {id}")
-        evidence = bundle(
-            Stored(id=id, state=state, events=tuple(own[id])),
-            vault=opened.ledger.vault_id,
-            head=head,
-            digests=digests,
-            allowed_signers=signers,
-            redaction=redaction,
-        )
-        yield id, bundle_text(evidence)
-
-
-def _allowed_signers(root: Path) -> str:
-    file = root / STATE_FOLDER / "allowed_signers"
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"cannot read {file}: {error}") from error

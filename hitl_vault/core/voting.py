@@ -94,6 +94,15 @@ def agrees(request: Request, vote: c.Vote) -> bool:
     return vote.edit is not None and vote.edit.payload_sha256 == request.payload_in_force
 
 
+def was_counted(request: Request, vote: c.Vote, *, signed: bool) -> bool:
+    """True if a vote of this reviewer, as sure as this one means to be, says the same already."""
+    least = Assurance.SIGNED if signed else Assurance.AUTHENTICATED
+    if request.status is Status.PENDING:
+        return is_repeat(request, replace(vote, assurance=least))
+    known = _vote_of(request, vote.reviewer)
+    return known is not None and known.assurance.rank >= least.rank and agrees(request, vote)
+
+
 def stranger_to(request: Request, vote: c.Vote) -> str:
     """Return why this reviewer could have had no part in the decision, "" if they could."""
     if _vote_of(request, vote.reviewer) is not None:

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from dataclasses import replace
 
 from hitl_vault.core import commands as c
+from hitl_vault.core import voting
 from hitl_vault.core.events import Event
 from hitl_vault.core.model import Answer, Assurance, Details, Request, Status
 from hitl_vault.core.statement import Statement
@@ -27,7 +28,7 @@ from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.spans import said
 from hitl_vault.engine.timers import mark_if_dead
-from hitl_vault.errors import InvalidRequest, TrustError
+from hitl_vault.errors import Conflict, InvalidRequest, TrustError
 from hitl_vault.ports import Kept, Receipt
 
 
@@ -97,6 +98,7 @@ class Answering(Looking):
         proof: str = "",
         code: str = "",
         totp: str = "",
+        may_repeat: bool = False,
     ) -> Request:
         """Hand in a vote on behalf of a channel that knows how sure it is of the reviewer.
 
@@ -106,6 +108,8 @@ class Answering(Looking):
             proof: A signed envelope (DSSE) over `statement(...)` with the same arguments.
             code: The one-time code the reviewer was sent. At most one of the three may be given.
             totp: The present code of the reviewer's second factor.
+            may_repeat: The caller may have handed in this very vote before: where the reviewer's
+                vote on record says the same, it stands, and its code or proof is not judged again.
 
         Raises:
             TrustError: What should prove the answer does not; it is on record, nothing is decided.
@@ -125,6 +129,8 @@ class Answering(Looking):
         if sum(map(bool, (proof, code, totp))) > 1:
             raise InvalidRequest("give one of proof, code and totp, not several")
         if proof or code or totp:
+            if may_repeat and voting.was_counted(request, vote, signed=bool(proof)):
+                return request
             vote = await self._proven(request, vote, proof, code, totp)
         with self._parts.tracer.span("hitl.decide", request.trace, said(vote)):
             receipt = await self._submit(vote)
@@ -244,21 +250,34 @@ class Answering(Looking):
         )
         return receipt.request or request
 
-    async def comment(self, id: str, text: str, *, author: str = "agent") -> Request:
-        """Add a remark; it decides nothing. Raises InvalidRequest for an empty one."""
+    async def comment(
+        self, id: str, text: str, *, author: str = "agent", comment_id: str | None = None
+    ) -> Request:
+        """Add a remark; it decides nothing.
+
+        Args:
+            comment_id: The caller's own name of the remark: said again, it is the same one.
+
+        Raises:
+            InvalidRequest: It is empty.
+            Conflict: Another remark has this `comment_id`.
+        """
         if not text_of(text, "text", MAX_TEXT_BYTES).strip():
             raise InvalidRequest("text is empty; say what to remark")
         request = await self.get(id)
-        comment_id = f"comment-{self._parts.token()}"
-        receipt = await self._submit(
-            c.Comment(
-                id=request.id,
-                comment_id=comment_id,
-                author=name_of(author, "author"),
-                text=text,
-            )
+        remark = c.Comment(
+            id=request.id,
+            comment_id=name_of(comment_id or f"comment-{self._parts.token()}", "comment_id"),
+            author=name_of(author, "author"),
+            text=text,
         )
-        return receipt.request or request
+        receipt = await self._submit(remark)
+        after = receipt.request or request
+        for known in after.comments:
+            same = known.comment_id == remark.comment_id
+            if same and (known.text, known.author) != (remark.text, remark.author):
+                raise Conflict("another remark was made under this comment_id", after)
+        return after
 
     async def resolve(self, id: str, status: Status, *, by: str, reason: str = "") -> Request:
         """Say, as a person, how an execution with an unknown end really ended."""

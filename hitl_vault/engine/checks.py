@@ -111,8 +111,8 @@ def filter_of(
         type=_text_or_none(type, "type"),
         requested_by=_text_or_none(requested_by, "requested_by"),
         run_id=_text_or_none(run_id, "run_id"),
-        since=_moment(since, "since", now),
-        until=_moment(until, "until", now),
+        since=moment_of(since, "since", now),
+        until=moment_of(until, "until", now),
         text=_text_or_none(text, "text") or None,
         after=after,
         limit=None if limit is None else count_of(limit, "limit"),
@@ -130,7 +130,7 @@ def _statuses(status: object) -> frozenset[Status] | None:
     return frozenset(word_of(word, Status, "status") for word in wanted)
 
 
-def _moment(given: object, name: str, now: datetime) -> datetime | None:
+def moment_of(given: object, name: str, now: datetime) -> datetime | None:
     """Return an aware time, or the time so long ago as a text such as `7d` says."""
     if given is None:
         return None

@@ -50,6 +50,9 @@ class Execution:
     Entering claims (raises `Conflict` if anybody did before, `Refused` if it may not run). Leaving
     records `executed` with `result`, `failed` if the block raised, `unknown` if it was torn away
     (cancelled, interrupted, exiting). One object claims once and is entered once.
+
+    A `claim_id` of the caller's own makes claiming again the same claim; `expected` is the digest
+    of what the caller means to run.
     """
 
     def __init__(
@@ -60,13 +63,17 @@ class Execution:
         report: Submit,
         id: str,
         executor: str | None,
+        *,
+        claim_id: str | None = None,
+        expected: str | None = None,
     ) -> None:
         self._parts, self._policies = parts, policies
         self._submit, self._report = submit, report
         self._id, self._executor = id, executor or parts.executor
         self._request: Request | None = None
         self._claiming = self._entered = False
-        self.claim_id = f"claim-{parts.token()}"
+        self._named, self._expected = claim_id is not None, expected
+        self.claim_id = claim_id or f"claim-{parts.token()}"
         self.result: Any = None
 
     @property
@@ -103,12 +110,14 @@ class Execution:
         present = with_details(request.action, request.details)
         now = self._parts.clock.now()
         denied_by = self._policies.denied_by(present, now, request.verdict)
+        digest = payload_sha256(present)
         claim = c.Claim(
             id=request.id,
             claim_id=self.claim_id,
             executor=self._executor,
             holder=self._parts.presence.hold(),
-            payload_sha256=payload_sha256(present),
+            # what would not run as the executor means it is nothing that anybody approved
+            payload_sha256=digest if self._expected in {None, digest} else "",
             denied_by=denied_by,
         )
         try:
@@ -119,7 +128,8 @@ class Execution:
                 raise Denied(str(refused), request) from refused
             raise
         except (asyncio.CancelledError, StorageError):
-            await asyncio.shield(self._not_begun())
+            if not self._named:  # who named the claim may claim again: it is the same one
+                await asyncio.shield(self._not_begun())
             raise
         assert receipt.request is not None
         self._request = receipt.request

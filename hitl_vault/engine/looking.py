@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from hitl_vault.core import lifecycle
 from hitl_vault.core.chain import Break, Head
@@ -13,7 +14,7 @@ from hitl_vault.core.model import Request, Status
 from hitl_vault.core.tally import Tally
 from hitl_vault.engine.alerting import firing_now
 from hitl_vault.engine.alerts import Alert
-from hitl_vault.engine.checks import filter_of, known_id, name_of
+from hitl_vault.engine.checks import filter_of, known_id, moment_of, name_of
 from hitl_vault.engine.desk import Desk, Notice
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
@@ -118,6 +119,11 @@ class Looking(ABC):
             return Backlog()
         return await telling.outbox.backlog(self._parts.clock.now())
 
+    async def stats(self, since: datetime | str | None = None) -> dict[str, Any]:
+        """Return the figures over what was asked since then, as `hitl stats --json` prints them."""
+        after = moment_of(since, "since", self._parts.clock.now())
+        return await self._parts.ledger.figures(after)
+
     async def history(self, id: str) -> list[Recorded]:
         """Return what happened to a request, in order."""
         return await self._parts.ledger.history((await self.get(id)).id)
@@ -125,6 +131,16 @@ class Looking(ABC):
     async def verify(self) -> Head | Break:
         """Prove the chain of events; returns its head, or the first event that is wrong."""
         return await self._parts.ledger.verify()
+
+    @property
+    def vault_id(self) -> str:
+        """The vault's id: what its chain of events begins with and signed answers name."""
+        return self._parts.vault_id
+
+    async def note(self, id: str) -> str:
+        """Return the request's note as it would be written new: without what people typed in."""
+        request = await self.get(id)
+        return self._display.fresh(request, await self.history(request.id)).decode()
 
     async def document_path(self, id: str) -> str | None:
         """Return where the request's note lies on disk, None if it has none."""

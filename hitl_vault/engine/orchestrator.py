@@ -26,6 +26,7 @@ from hitl_vault.engine.checks import (
     seconds_of,
     text_of,
 )
+from hitl_vault.engine.claiming import Claiming
 from hitl_vault.engine.codes import issue_where_wanted
 from hitl_vault.engine.desk import Desk
 from hitl_vault.engine.display import Display
@@ -61,7 +62,7 @@ _POLL_S = 1.0
 _NOT_OPEN = "it is not open; open it first: `async with Orchestrator(...) as hitl:`"
 
 
-class Orchestrator(Answering, Granting):
+class Orchestrator(Answering, Claiming, Granting):
     """The approval desk of one vault; use it as `async with Orchestrator("vault") as hitl:`.
 
     Guarantees:

@@ -201,6 +201,13 @@ class Policies:
         if entered.sha256 != before.sha256:
             _log.info("policy %s is in force", entered.sha256[:12])
 
+    def text(self) -> bytes | None:
+        """Return the text of the policy in force, None where it can no longer be read."""
+        for text in (self._text()[0], self._source.load_last_good()):
+            if text is not None and hashlib.sha256(text).hexdigest() == self.current.sha256:
+                return text
+        return None
+
     def evaluate(self, action: Action, now: datetime, timeout_s: float | None = None) -> Verdict:
         """Judge an action by the policy in force, or by one just read that says something stricter.
 

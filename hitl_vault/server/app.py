@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from hitl_vault.errors import ConfigError
-from hitl_vault.server import requests
+from hitl_vault.server import answers, claims, overview, requests
 from hitl_vault.server.gate_layer import GateLayer
 from hitl_vault.server.header_layer import HeaderLayer
 from hitl_vault.server.identities import NotSignedIn, lead_to_sign_in
@@ -43,7 +43,8 @@ def create_app(serving: Serving) -> FastAPI:
             serving.failure = error
             raise
         try:
-            yield
+            async with serving.leases:
+                yield
         finally:
             await serving.hitl.aclose()
 
@@ -59,7 +60,8 @@ def create_app(serving: Serving) -> FastAPI:
     app.state.serving = serving
     add_problems(app)
     app.add_exception_handler(NotSignedIn, lead_to_sign_in)
-    app.include_router(requests.router, prefix="/api/v1")
+    for routes in (requests, answers, claims, overview):
+        app.include_router(routes.router, prefix="/api/v1")
     app.include_router(signing_in.router)
     if serving.oidc is not None:
         app.include_router(_oidc_router(serving.oidc))

@@ -77,29 +77,66 @@ def add_problems(app: FastAPI) -> None:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the errors a route may answer, for its documentation."""
+    """Return the errors a route may answer, for its documentation: these and those of any."""
     return {
         status: {
             "description": _MEANING[status],
-            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {
+                PROBLEM_JSON: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "example": _example(status),
+                }
+            },
         }
-        for status in sorted({401, 403, 422, 429, 500, 503, *statuses})
+        for status in sorted({*_ANY_ROUTE, *statuses})
     }
 
 
+_ANY_ROUTE = (400, 401, 403, 408, 413, 421, 422, 429, 500, 503)
 _MEANING = {
-    400: "The body is not what the route takes.",
+    400: "The body cannot be read, or the address holds a token.",
     401: "No token, or one that does not count.",
     403: "The caller may not do this, or the policy forbids it.",
     404: "There is no such request.",
-    408: "The time to wait is over; the request waits on.",
+    408: "The body took too long.",
     409: "It contradicts what is on record; `request` is how it stands.",
     413: "The body is too large.",
-    422: "A field cannot be accepted; `detail` names it.",
+    421: "The service is not known by this name.",
+    422: "A field cannot be accepted, or a rule says no; `detail` says which and why.",
     429: "Too much at once; try again after `Retry-After` seconds.",
     500: "A fault of the service. What was recorded stays recorded.",
     503: "It may or may not be stored: send it again with the same key or id.",
 }
+_CODES = {
+    400: "bad_body",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    408: "too_slow",
+    409: "conflict",
+    413: "too_large",
+    421: "foreign_host",
+    422: "invalid",
+    429: "too_fast",
+    500: "error",
+    503: "indeterminate",
+}
+
+
+def _example(status: int) -> dict[str, Any]:
+    code = _CODES[status]
+    return {
+        "type": f"https://hitl-vault.dev/errors/{code}",
+        "title": _title(code),
+        "status": status,
+        "detail": _MEANING[status],
+        "code": code,
+        "instance": "/api/v1/requests",
+    }
+
+
+def _title(code: str) -> str:
+    return code.replace("_", " ").capitalize()
 
 
 def problem(
@@ -116,7 +153,7 @@ def problem(
     """Return the answer that says what went wrong."""
     body = {
         "type": f"https://hitl-vault.dev/errors/{code}",
-        "title": title or code.replace("_", " ").capitalize(),
+        "title": title or _title(code),
         "status": status,
         "detail": detail,
         "code": code,
@@ -185,9 +222,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large"}.get(
-        error.status_code, "http"
-    )
+    code = (_CODES | {405: "method_not_allowed"}).get(error.status_code, "http")
     detail = error.detail or code
     return problem(
         error.status_code, code, detail, instance=request.url.path, headers=error.headers

@@ -1,45 +1,77 @@
-"""Owns the routes of requests: ask, look, wait, answer. Never decides: the engine judges."""
+"""Owns the routes of requests: ask, find, look, wait. Never decides: the engine judges."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from hitl_vault import records
 from hitl_vault.core.access import Scope
+from hitl_vault.core.model import Request as Asked
 from hitl_vault.core.model import Status
-from hitl_vault.errors import RequestNotFound, WaitTimeout
-from hitl_vault.server.identities import Anyone, Asker, At, Voter, acting_as, check_sees
-from hitl_vault.server.problems import responses
-from hitl_vault.server.shapes import Ask, RequestList, RequestRecord, VoteBody, answer
+from hitl_vault.errors import Conflict, RequestNotFound, WaitTimeout
+from hitl_vault.server import samples
+from hitl_vault.server.idempotency import IdempotencyKey, request_key
+from hitl_vault.server.identities import Anyone, Asker, At, acting_as, check_sees
+from hitl_vault.server.leaving import unless_gone
+from hitl_vault.server.paging import cursor_of, place_of
+from hitl_vault.server.problems import Forbidden, responses
+from hitl_vault.server.shapes import (
+    Ask,
+    CheckBody,
+    CheckRecord,
+    EventList,
+    RequestList,
+    RequestRecord,
+    answer,
+)
 
 router = APIRouter(tags=["requests"])
-CHANNEL = "http"
+Id = Annotated[str, Path(description="The request's id.", examples=[samples.ID])]
+
+
+async def seen(id: str, at: At, caller: Anyone) -> Asked:
+    """Return a request that this caller may see."""
+    request = await at.hitl.get(id)
+    check_sees(caller, request)
+    return request
 
 
 @router.post(
     "/requests",
     status_code=201,
+    summary="Ask for approval of exactly this action",
     response_model=RequestRecord,
-    responses={200: {"description": "It was asked before."}, **responses(409)},
+    responses={
+        200: {"model": RequestRecord, "description": "It was asked before."},
+        **responses(409),
+    },
 )
-async def ask(body: Ask, at: At, caller: Asker) -> Response:
-    """Ask for approval of exactly this action."""
-    known = await _is_known(at, body)
-    request = await at.hitl.request_approval(
-        body.type,
-        body.description,
-        body.details,
-        requested_by=acting_as(caller, body.requested_by, "requested_by", default="agent"),
-        agent=body.agent,
-        run_id=body.run_id,
-        key=body.key,
-        id=body.id,
-        timeout=body.timeout,
-        join=body.join,
-    )
+async def ask(body: Ask, at: At, caller: Asker, idempotency_key: IdempotencyKey = None) -> Response:
+    """It waits for a person from now on, unless a standing grant covers it or the policy denies it.
+
+    Asked again with the same `key`, `id` or Idempotency-Key, it is the same request: 200 in place
+    of 201. With the same one and another action it is a conflict.
+    """
+    key = request_key(caller, body.key, idempotency_key)
+    known = await _is_known(at, key, body.id)
+    try:
+        request = await at.hitl.request_approval(
+            body.type,
+            body.description,
+            body.details,
+            requested_by=acting_as(caller, body.requested_by, "requested_by", default="agent"),
+            agent=body.agent,
+            run_id=body.run_id,
+            key=key,
+            id=body.id,
+            timeout=body.timeout,
+            join=body.join,
+        )
+    except Conflict as error:
+        raise _shown_to(caller, error) from error
     return answer(
         records.request_record(request),
         200 if known else 201,
@@ -47,30 +79,64 @@ async def ask(body: Ask, at: At, caller: Asker) -> Response:
     )
 
 
-async def _is_known(at: At, body: Ask) -> bool:
-    if body.key is not None and body.key:
-        return await at.hitl.was_asked(body.key)
-    if body.id is not None:
+def _shown_to(caller: Anyone, error: Conflict) -> Conflict:
+    """Return the error without a request of somebody else's, which a key or an id may have hit."""
+    try:
+        if error.current is not None:
+            check_sees(caller, error.current)
+    except Forbidden:
+        return Conflict(str(error))
+    return error
+
+
+async def _is_known(at: At, key: str | None, id: str | None) -> bool:
+    if key is not None and key.strip():
+        return await at.hitl.was_asked(key)
+    if id is not None:
         try:
-            await at.hitl.get(body.id)
+            await at.hitl.get(id)
         except RequestNotFound:
             return False
         return True
     return False
 
 
-@router.get("/requests", response_model=RequestList, responses=responses())
+@router.get(
+    "/requests",
+    summary="List requests, newest first",
+    response_model=RequestList,
+    responses=responses(),
+)
 async def find(
     at: At,
     caller: Anyone,
-    status: Annotated[list[Status] | None, Query()] = None,
-    type: str | None = None,
-    requested_by: str | None = None,
-    run_id: str | None = None,
-    since: str | None = None,
+    status: Annotated[list[Status] | None, Query(description="One of these.")] = None,
+    type: Annotated[str | None, Query()] = None,
+    requested_by: Annotated[str | None, Query()] = None,
+    run_id: Annotated[str | None, Query()] = None,
+    since: Annotated[
+        str | None,
+        Query(
+            description="Asked then or later: a date and time with its zone, or how long ago.",
+            examples=["7d"],
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, Query(description="Asked before then, as `since`.", examples=["1h"])
+    ] = None,
+    text: Annotated[
+        str | None,
+        Query(description="Stands in its id, description, details, names, reasons or remarks."),
+    ] = None,
+    after: Annotated[
+        str | None, Query(description="`next` of the page before: go on from there.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> Response:
-    """List requests, newest first."""
+    """An agent without the scope `read` gets its own ones.
+
+    Pages hold every request once, whatever is asked meanwhile: newer ones stand before the first.
+    """
     if not caller.may(Scope.READ):
         requested_by = acting_as(caller, requested_by, "requested_by")
     found = await at.hitl.list_requests(
@@ -79,52 +145,112 @@ async def find(
         requested_by=requested_by,
         run_id=run_id,
         since=since,
-        limit=limit,
+        until=until,
+        text=text,
+        after=place_of(after),
+        limit=limit + 1,
     )
-    return answer({"requests": [records.request_record(one) for one in found], "next": None})
+    page = found[:limit]
+    following = cursor_of(page[-1]) if len(found) > limit else None
+    return answer({"requests": [records.request_record(one) for one in page], "next": following})
 
 
-@router.get("/requests/{id}", response_model=RequestRecord, responses=responses(404))
-async def get(id: str, at: At, caller: Anyone) -> Response:
-    """Return one request as it stands."""
-    request = await at.hitl.get(id)
-    check_sees(caller, request)
-    return answer(records.request_record(request))
+@router.get(
+    "/requests/{id}",
+    summary="Return one request as it stands",
+    response_model=RequestRecord,
+    responses=responses(404),
+)
+async def get(id: Id, at: At, caller: Anyone) -> Response:
+    """`rev` grows with every step; the same `rev` is the same request."""
+    return answer(records.request_record(await seen(id, at, caller)))
 
 
-@router.get("/requests/{id}/wait", response_model=RequestRecord, responses=responses(404))
+@router.get(
+    "/requests/{id}/wait",
+    summary="Wait until a request is decided, or has ended",
+    response_model=RequestRecord,
+    responses=responses(404),
+)
 async def wait(
-    id: str,
+    request: Request,
+    id: Id,
     at: At,
     caller: Anyone,
-    timeout: Annotated[float, Query(ge=0, description="Seconds; cut to what is allowed.")] = 30.0,
+    timeout: Annotated[
+        float,
+        Query(ge=0, allow_inf_nan=False, description="Seconds; cut to what is allowed."),
+    ] = 30.0,
+    until: Annotated[
+        str,
+        Query(
+            pattern="^(decision|outcome)$",
+            description="`decision`: it no longer waits for people; `outcome`: it has ended, or "
+            "nobody knows how.",
+            examples=["decision"],
+        ),
+    ] = "decision",
 ) -> Response:
-    """Return the request once it is decided, or as it stands when the time is over.
+    """Returns at once where there is nothing to wait for, and after `timeout` as it then stands.
 
     The answer's `status` says which; waiting again loses nothing.
     """
-    check_sees(caller, await at.hitl.get(id))
+    await seen(id, at, caller)
+    hitl, patience = at.hitl, min(timeout, at.options.max_wait_s)
+    waiting = hitl.wait_for_outcome if until == "outcome" else hitl.wait_for_decision
     try:
-        request = await at.hitl.wait_for_decision(id, min(timeout, at.options.max_wait_s))
+        found = await unless_gone(request, waiting(id, patience))
     except WaitTimeout:
-        request = await at.hitl.get(id)
-    return answer(records.request_record(request))
+        found = await hitl.get(id)
+    return answer(records.request_record(found))
 
 
-@router.post("/requests/{id}/votes", response_model=RequestRecord, responses=responses(404, 409))
-async def vote(id: str, body: VoteBody, at: At, caller: Voter) -> Response:
-    """Answer a request, as the person whose token it is."""
-    request = await at.hitl.vote(
-        id,
-        body.answer,
-        reviewer=acting_as(caller, body.reviewer, "reviewer"),
-        reason=body.reason,
-        details=body.details,
-        payload_sha256=body.payload_sha256,
-        assurance=caller.assurance,
-        channel=CHANNEL,
-        proof=body.proof,
-        code=body.code,
-        totp=body.totp,
+@router.post(
+    "/requests/{id}/verify",
+    summary="Check that an approval is good to be executed now",
+    response_model=CheckRecord,
+    responses=responses(404),
+)
+async def verify(id: Id, body: CheckBody, at: At, caller: Anyone) -> Response:
+    """It is where it is approved, or executing as your `claim_id`; in time; for exactly these
+    details; and not forbidden meanwhile. Nothing is claimed by it: only a claim makes sure that
+    nobody else executes.
+    """
+    await seen(id, at, caller)
+    found = await at.hitl.check_approval(
+        id, body.details, payload_sha256=body.payload_sha256, claim_id=body.claim_id
     )
-    return answer(records.request_record(request))
+    record = records.request_record(found.request)
+    told = {name: record[name] for name in ("id", "status", "payload_sha256", "use_by")}
+    return answer({"valid": not found.why, "why": found.why} | told)
+
+
+@router.get(
+    "/requests/{id}/events",
+    summary="Return what happened to a request, in order",
+    response_model=EventList,
+    responses=responses(404),
+)
+async def events(id: Id, at: At, caller: Anyone) -> Response:
+    """Each event is chained to the one before it in the vault by `hash`."""
+    request = await seen(id, at, caller)
+    found = await at.hitl.history(request.id)
+    return answer({"events": [records.event_record(one) for one in found]})
+
+
+@router.get(
+    "/requests/{id}/note",
+    summary="Return a request's note",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Markdown, as the note is written new: without what people typed in.",
+            "content": {"text/markdown": {"schema": {"type": "string"}, "example": samples.NOTE}},
+        },
+        **responses(404),
+    },
+)
+async def note(id: Id, at: At, caller: Anyone) -> Response:
+    """To be read, not to be answered in: answers count in the vault, and as votes."""
+    await seen(id, at, caller)
+    return Response(await at.hitl.note(id), media_type="text/markdown")

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hitl_vault.adapters.access.tokens import AccessTokens
+from hitl_vault.adapters.clock import SystemClock
 from hitl_vault.config import STATE_FOLDER
+from hitl_vault.ports import Clock
+from hitl_vault.server.leases import Leases
 from hitl_vault.server.limits import Limits
 from hitl_vault.server.sessions import Sessions
 from hitl_vault.wiring import Orchestrator
@@ -67,7 +70,10 @@ class OidcSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
 
 @dataclass(slots=True, kw_only=True)
 class Serving:
-    """What every route works with: one open orchestrator, and who may call."""
+    """What every route works with: one open orchestrator, who may call, and what is lent to whom.
+
+    `clock` is what leases are timed by.
+    """
 
     hitl: Orchestrator
     tokens: AccessTokens
@@ -75,6 +81,8 @@ class Serving:
     now: Callable[[], datetime] = _now
     oidc: OidcSettings | None = None
     failure: Exception | None = None  # why it could not start
+    clock: Clock = field(default_factory=SystemClock)
+    leases: Leases = field(init=False)
     sessions: Sessions = field(init=False)
     limits: Limits = field(init=False)
 
@@ -85,6 +93,7 @@ class Serving:
 
     def __post_init__(self) -> None:
         """Put together what follows from the rest."""
+        self.leases = Leases(self.hitl, self.clock)
         self.limits = Limits(
             per_minute=self.options.per_minute,
             failures_per_minute=self.options.failures_per_minute,

@@ -1042,3 +1042,19 @@ async def test_what_was_stored_before_there_were_traces_is_read(ledger):
     before = stored.replace(b',"trace":null', b"")
     assert before != stored
     assert chain.decode_request(before) == request
+
+
+async def test_figures_are_of_what_was_asked_since(ledger, clock):
+    """Counted from the requests alone, the same by every ledger; see `core.figures`."""
+    await executed(ledger, "a-1")
+    clock.advance(10)
+    request = await accept(ledger, make_ask("a-2", requested_by="other"))
+    await accept(ledger, make_vote(request, answer=Answer.REJECT))
+    await accept(ledger, make_ask("a-3"))
+    clock.advance(5)
+    every = await ledger.figures(None)
+    assert every["by_status"] == {"executed": 1, "rejected": 1, "pending": 1}
+    assert every["pending"] == {"count": 1, "oldest_s": 5.0}
+    assert every["by_requester"] == {"invoice-agent": 2, "other": 1}
+    late = await ledger.figures(START + timedelta(seconds=10))
+    assert late["by_status"] == {"rejected": 1, "pending": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from hitl_vault.adapters.ledger.cas import Write, decide, decide_register, needs_register
 from hitl_vault.adapters.ledger.searching import matches
@@ -13,6 +14,7 @@ from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.commands import Ask, Command, RegisterCommand
 from hitl_vault.core.events import Recorded
+from hitl_vault.core.figures import figures_of, read_brief
 from hitl_vault.core.lifecycle import is_overdue, joins
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.rates import WINDOW_S, Asked, is_limited
@@ -136,6 +138,15 @@ class MemoryLedger(WakingLedger):
         for request in sorted(self._all(), key=lambda one: one.created_at):
             added.add(request)
         return added
+
+    async def figures(self, since: datetime | None) -> dict[str, Any]:
+        """Return the figures."""
+        asked = [
+            read_brief(chain.encode_request(one))
+            for one in sorted(self._all(), key=lambda one: one.created_at)
+            if since is None or one.created_at >= since
+        ]
+        return figures_of(asked, self._clock.now())
 
     async def history(self, id: str) -> list[Recorded]:
         """Return the events of one request."""

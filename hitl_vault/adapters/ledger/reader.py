@@ -17,6 +17,7 @@ from hitl_vault.adapters.ledger import sqlite_rows as rows
 from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.events import Recorded
+from hitl_vault.core.figures import Brief
 from hitl_vault.core.model import Request
 from hitl_vault.core.register import Register
 from hitl_vault.core.tally import Tally
@@ -105,7 +106,7 @@ class LedgerReader:
         with self._readable() as connection:
             return counts.tally(connection)
 
-    def briefs(self, since: datetime | None) -> Iterator[counts.Brief]:
+    def briefs(self, since: datetime | None) -> Iterator[Brief]:
         """Yield what is counted of the requests asked since then, oldest first."""
         with self._readable() as connection:
             yield from counts.briefs(connection, since)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hitl_vault.adapters.ledger import faults, sqlite_file
 from hitl_vault.adapters.ledger import sqlite_counts as counts
@@ -31,6 +31,7 @@ from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.commands import Ask, Command, RegisterCommand
 from hitl_vault.core.events import Recorded
+from hitl_vault.core.figures import figures_of
 from hitl_vault.core.model import Request
 from hitl_vault.core.rates import Asked, is_limited
 from hitl_vault.core.register import Register
@@ -237,6 +238,13 @@ class SqliteLedger(WakingLedger):
     async def tally(self) -> Tally:
         """Add up every request in a thread."""
         return await asyncio.to_thread(self._aside, LedgerReader.tally)
+
+    async def figures(self, since: datetime | None) -> dict[str, Any]:
+        """Return the figures, counted in a thread."""
+        now = self._clock.now()
+        return await asyncio.to_thread(
+            self._aside, lambda reader: figures_of(reader.briefs(since), now)
+        )
 
     async def history(self, id: str) -> list[Recorded]:
         """Return the events of one request in order."""

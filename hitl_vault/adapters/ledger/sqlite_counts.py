@@ -6,13 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import msgspec
-
 from hitl_vault.adapters.ledger.sqlite_rows import microseconds
 from hitl_vault.core import chain
 from hitl_vault.core.commands import Ask
+from hitl_vault.core.figures import Brief, read_brief
 from hitl_vault.core.lifecycle import is_overdue, joins
-from hitl_vault.core.model import Answer, Request, Risk, Status
+from hitl_vault.core.model import Request, Status
 from hitl_vault.core.rates import WINDOW_S, Asked
 from hitl_vault.core.tally import Tally
 from hitl_vault.ports import Counts
@@ -48,51 +47,6 @@ def count(connection: sqlite3.Connection, since: datetime, now: datetime) -> Cou
         rejected=by_status.get(Status.REJECTED, 0),
         expired=by_status.get(Status.EXPIRED, 0) + late,
     )
-
-
-class BriefVote(msgspec.Struct, gc=False):
-    """Of a vote, what is counted."""
-
-    reviewer: str
-    answer: Answer
-    channel: str
-
-
-class BriefVerdict(msgspec.Struct, gc=False):
-    """Of a verdict, what is counted."""
-
-    rules: tuple[str, ...]
-    risk: Risk
-
-
-class BriefAction(msgspec.Struct, gc=False):
-    """Of an action, what is counted."""
-
-    type: str
-    requested_by: str
-
-
-class Brief(msgspec.Struct, gc=False):
-    """Of a stored request, what is counted: read in a tenth of the time the whole takes."""
-
-    id: str
-    status: Status
-    action: BriefAction
-    verdict: BriefVerdict
-    created_at: datetime
-    expires_at: datetime
-    use_by: datetime | None
-    decided_at: datetime | None
-    votes: tuple[BriefVote, ...]
-
-    def standing(self, now: datetime) -> Status:
-        """Return where the request stands, a passed deadline included."""
-        open_until = {Status.PENDING: self.expires_at, Status.APPROVED: self.use_by}
-        end = open_until.get(self.status)
-        return Status.EXPIRED if end is not None and now >= end else self.status
-
-
-read_brief = msgspec.json.Decoder(Brief).decode
 
 
 def briefs(connection: sqlite3.Connection, since: datetime | None) -> Iterator[Brief]:

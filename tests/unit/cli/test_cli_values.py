@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hitl_vault.adapters.ledger.sqlite_counts import read_brief
 from hitl_vault.cli.answering import with_changes
-from hitl_vault.cli.counting import count
 from hitl_vault.cli.exits import wants_json
 from hitl_vault.cli.options import parse_details, parse_since, parse_statuses, parse_value
 from hitl_vault.cli.sample import sample
+from hitl_vault.core.figures import figures_of, read_brief
 from hitl_vault.errors import InvalidRequest
 
 
@@ -121,7 +120,7 @@ def test_the_sample_is_a_real_request():
 
     request = sample()
     assert request.payload_sha256 == payload_sha256(request.action)
-    figures = count(
+    figures = figures_of(
         [read_brief(encode_request(request))], request.created_at + timedelta(minutes=5)
     )
     assert figures["pending"] == {"count": 1, "oldest_s": 300.0}

@@ -1,0 +1,171 @@
+"""Owns the half of the API for executors elsewhere: claim, finish, check. Never runs anything.
+
+Such an executor holds no presence lock: its claim lives with this process. Whoever hands claims out
+keeps a time for each, and records an unknown end when it has passed; see `server.leases`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from hitl_vault.core import commands as c
+from hitl_vault.core import lifecycle
+from hitl_vault.core.canonical import payload_sha256 as digest_over
+from hitl_vault.core.canonical import with_details
+from hitl_vault.core.model import Details, Request, Status
+from hitl_vault.engine.checks import MAX_TEXT_BYTES, digest_of, name_of, text_of, word_of
+from hitl_vault.engine.execution import Execution
+from hitl_vault.engine.looking import Looking
+from hitl_vault.engine.policies import Policies
+from hitl_vault.engine.timers import mark_if_dead
+from hitl_vault.errors import Conflict, InvalidRequest
+from hitl_vault.ports import Receipt
+
+_ENDS = frozenset({Status.EXECUTED, Status.FAILED, Status.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """Whether a request may be executed now; `why` says in a sentence why not, "" where it may."""
+
+    request: Request
+    why: str = ""
+
+
+class Claiming(Looking):
+    """What an executor that is not this process may do."""
+
+    policies: Policies
+
+    @abstractmethod
+    async def _submit(self, command: c.Command, *, show: bool = True) -> Receipt: ...
+
+    @abstractmethod
+    async def _report(self, finish: c.Finish) -> Receipt: ...
+
+    async def claim(
+        self,
+        id: str,
+        *,
+        claim_id: str | None = None,
+        executor: str | None = None,
+        payload_sha256: str | None = None,
+    ) -> Request:
+        """Take the single right to execute for somebody elsewhere; this process holds the claim.
+
+        Args:
+            claim_id: The caller's own name of the claim, so that claiming again is the same claim
+                and never a second one.
+            payload_sha256: The digest of what the executor means to run.
+
+        Raises:
+            Conflict: It was claimed before, or what was approved is not what would run.
+            Refused: It is not approved.
+            Denied: The policy forbids it now, whatever was approved.
+        """
+        request = await self.get(id)
+        run = Execution(
+            self._parts,
+            self.policies,
+            self._submit,
+            self._report,
+            request.id,
+            None if executor is None else name_of(executor, "executor"),
+            claim_id=None if claim_id is None else name_of(claim_id, "claim_id"),
+            expected=digest_of(payload_sha256, "payload_sha256"),
+        )
+        claimed = await run.claim()
+        assert claimed.claim is not None
+        if payload_sha256 not in {None, claimed.claim.payload_sha256}:
+            raise Conflict(f"{run.claim_id} was claimed for other details before", claimed)
+        if claimed.claim.holder != self._parts.presence.hold():
+            await mark_if_dead(self._parts, claimed)
+            now = await self.get(request.id)
+            raise Conflict(
+                f"{run.claim_id} was claimed from another process, and it is {now.status}; report "
+                "its end if it has run",
+                now,
+            )
+        return claimed
+
+    async def finish(
+        self,
+        id: str,
+        claim_id: str,
+        status: Status,
+        *,
+        result: Any = None,
+        error: str = "",
+        by: str | None = None,
+    ) -> Request:
+        """Record how a claimed execution ended; also late, when its end was recorded as unknown.
+
+        Args:
+            claim_id: Which claim: nobody else's report counts.
+            status: executed, failed, or unknown for a person to resolve.
+            by: Who says so; else who claimed.
+
+        Raises:
+            Refused, Conflict: It is not this claim's to say, or it ended otherwise.
+            OutcomeNotRecorded: It could not be stored; report it again.
+        """
+        status = word_of(status, Status, "status")
+        if status not in _ENDS:
+            raise InvalidRequest(f"an execution ends executed, failed or unknown, not {status}")
+        text_of(error, "error", MAX_TEXT_BYTES)
+        request = await self.get(id)
+        held = request.claim
+        run = Execution(
+            self._parts,
+            self.policies,
+            self._submit,
+            self._report,
+            request.id,
+            by or (held.executor if held is not None else None),
+            claim_id=name_of(claim_id, "claim_id"),
+        )
+        await run.finish(status, result=result, error=error)
+        return await self.get(request.id)
+
+    async def check_approval(
+        self,
+        id: str,
+        details: Details | None = None,
+        *,
+        payload_sha256: str | None = None,
+        claim_id: str = "",
+    ) -> Checked:
+        """Say whether a request is good to be executed now, and why not.
+
+        It is where it is approved, or executing under `claim_id`; in time; for exactly these
+        details (or this digest); and not forbidden by the policy meanwhile. Nothing is claimed.
+
+        Raises:
+            RequestNotFound: There is no such request.
+            InvalidRequest: The details cannot be accepted.
+        """
+        request = await self.get(id)
+        wanted = digest_of(payload_sha256, "payload_sha256")
+        found = [] if wanted is None else [wanted]
+        if details is not None:
+            found.append(digest_over(with_details(request.action, details)))
+        return Checked(request=request, why=self._why_not(request, found, claim_id))
+
+    def _why_not(self, request: Request, digests: list[str], claim_id: str) -> str:
+        now = self._parts.clock.now()
+        if lifecycle.is_overdue(request, now):
+            return f"{request.id} has expired"
+        if request.status is Status.PENDING:
+            return f"{request.id} is not approved yet"
+        mine = bool(claim_id) and request.claim is not None and request.claim.claim_id == claim_id
+        if request.status is Status.EXECUTING and not mine:
+            return f"{request.id} is executing already, under another claim"
+        if request.status not in {Status.APPROVED, Status.EXECUTING}:
+            return f"{request.id} is {request.status}"
+        if any(digest != request.payload_in_force for digest in digests):
+            return "what would run is not what was approved"
+        present = with_details(request.action, request.details)
+        denied_by = self.policies.denied_by(present, now, request.verdict)
+        return f"the policy forbids it now ({denied_by})" if denied_by else ""
