@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from hitl_vault.errors import ConfigError
-from hitl_vault.server import requests
+from hitl_vault.server import approval_stream, events, operations, requests
+from hitl_vault.server.following import following
 from hitl_vault.server.gate_layer import GateLayer
 from hitl_vault.server.header_layer import HeaderLayer
 from hitl_vault.server.identities import NotSignedIn, lead_to_sign_in
+from hitl_vault.server.logs import Observed
 from hitl_vault.server.problems import Problem, add_problems
 from hitl_vault.server.serving import OidcSettings, Serving
 from hitl_vault.server.session_layer import SessionLayer
@@ -37,15 +39,14 @@ def create_app(serving: Serving) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        try:
-            await serving.hitl.open()
-        except Exception as error:
-            serving.failure = error
-            raise
-        try:
+        async with AsyncExitStack() as opened:
+            try:
+                await opened.enter_async_context(serving.hitl)
+                await opened.enter_async_context(following(serving))
+            except Exception as error:
+                serving.failure = error
+                raise
             yield
-        finally:
-            await serving.hitl.aclose()
 
     app = _Service(
         title="hitl_vault",
@@ -60,12 +61,16 @@ def create_app(serving: Serving) -> FastAPI:
     add_problems(app)
     app.add_exception_handler(NotSignedIn, lead_to_sign_in)
     app.include_router(requests.router, prefix="/api/v1")
+    app.include_router(events.router, prefix="/api/v1")
+    app.include_router(approval_stream.router, prefix="/api/v1")
+    app.include_router(operations.router)
     app.include_router(signing_in.router)
     if serving.oidc is not None:
         app.include_router(_oidc_router(serving.oidc))
     _document_problems(app)
     app.add_middleware(SessionLayer, serving=serving)
-    app.add_middleware(GateLayer, serving=serving)  # the last one is the outermost
+    app.add_middleware(GateLayer, serving=serving)
+    app.add_middleware(Observed, metrics=serving.metrics)  # the last one is the outermost
     return app
 
 

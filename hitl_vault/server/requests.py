@@ -105,10 +105,11 @@ async def wait(
     """
     check_sees(caller, await at.hitl.get(id))
     try:
-        request = await at.hitl.wait_for_decision(id, min(timeout, at.options.max_wait_s))
+        waited = at.hitl.wait_for_decision(id, min(timeout, at.options.max_wait_s))
+        request = await at.stopping.unless(waited)
     except WaitTimeout:
-        request = await at.hitl.get(id)
-    return answer(records.request_record(request))
+        request = None
+    return answer(records.request_record(request or await at.hitl.get(id)))
 
 
 @router.post("/requests/{id}/votes", response_model=RequestRecord, responses=responses(404, 409))

@@ -11,8 +11,11 @@ import msgspec
 
 from hitl_vault.adapters.access.tokens import AccessTokens
 from hitl_vault.config import STATE_FOLDER
+from hitl_vault.server.feed import Feed
 from hitl_vault.server.limits import Limits
+from hitl_vault.server.metrics import Metrics
 from hitl_vault.server.sessions import Sessions
+from hitl_vault.server.stopping import Stopping
 from hitl_vault.wiring import Orchestrator
 
 
@@ -28,6 +31,8 @@ class ServerOptions:
     `url` is where people reach it from outside, for links; "" for where it listens. `tls`: it is
     reached over TLS alone, its own or a proxy's. `hosts` are names it has besides those of `url`
     and of this machine to itself. For the rest see `gate_layer`, `limits` and `sessions`.
+    A stream that has nothing to say says so every `heartbeat_s` seconds. `metrics_open`: programs
+    on this machine read the metrics without a token.
     """
 
     open: bool = False
@@ -40,6 +45,9 @@ class ServerOptions:
     failures_per_minute: int = 20
     at_once: int = 100
     max_wait_s: float = 60.0
+    max_streams: int = 10_000
+    heartbeat_s: float = 15.0
+    metrics_open: bool = False
     session_idle_s: float = 3600.0
     session_s: float = 12 * 3600.0
 
@@ -75,6 +83,10 @@ class Serving:
     now: Callable[[], datetime] = _now
     oidc: OidcSettings | None = None
     failure: Exception | None = None  # why it could not start
+    stopping: Stopping = field(default_factory=Stopping)
+    not_ready: dict[str, str] = field(default_factory=dict)  # as it was last logged
+    feed: Feed = field(init=False)
+    metrics: Metrics = field(init=False)
     sessions: Sessions = field(init=False)
     limits: Limits = field(init=False)
 
@@ -98,3 +110,6 @@ class Serving:
             idle_s=self.options.session_idle_s,
             lasting_s=self.options.session_s,
         )
+        self.feed = Feed(self.hitl)
+        self.metrics = Metrics(self.feed, self.stopping)
+        self.stopping.then(self.feed.close)

@@ -19,6 +19,7 @@ from hitl_vault.cli.starting import make_vault
 from hitl_vault.core.access import Caller, Scope
 from hitl_vault.server.app import create_app
 from hitl_vault.server.serving import ServerOptions, Serving
+from hitl_vault.server.stopping import Server
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Service:
     root: Path
     url: str
     serving: Serving
+    server: Server
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -66,18 +68,17 @@ async def serving(
         options=ServerOptions(**options),
         oidc=oidc,
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(serving), port=0, log_level="warning", lifespan="on", proxy_headers=False
-        )
+    config = uvicorn.Config(
+        create_app(serving), port=0, log_level="warning", lifespan="on", proxy_headers=False
     )
+    server = Server(config, serving.stopping)
     running = asyncio.create_task(server.serve())
     try:
         while not server.started:
             assert not running.done(), "it did not start"
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        service = Service(root, f"http://127.0.0.1:{port}", serving)
+        service = Service(root, f"http://127.0.0.1:{port}", serving, server)
         try:
             yield service
         finally:
