@@ -15,7 +15,8 @@ from typing import Any
 from sse_starlette.event import ServerSentEvent
 
 from hitl_vault import records
-from hitl_vault.core.events import OF_THE_REGISTER, Recorded
+from hitl_vault.core.events import Recorded
+from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.core.tracing import Trace, headers_of
 from hitl_vault.engine.orchestrator import Orchestrator
 from hitl_vault.errors import HitlVaultError, NotOpen, RequestNotFound
@@ -122,7 +123,7 @@ class Feed:
 
     async def _about_of(self, recorded: Recorded) -> About | None:
         id = recorded.event.request_id
-        if recorded.event.kind in OF_THE_REGISTER:
+        if id == REGISTER_ID:
             return None
         known = self._about.get(id)
         if known is None:

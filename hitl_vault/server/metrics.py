@@ -83,10 +83,10 @@ class Metrics(Collector):
         if not stream:
             self._seconds.labels(method, route).observe(seconds)
 
-    async def text(self, hitl: Orchestrator) -> bytes:
-        """Return everything in the text form of Prometheus."""
+    async def text(self, hitl: Orchestrator, problems: Mapping[str, str]) -> bytes:
+        """Return everything in the text form of Prometheus; `problems` say what does not work."""
         self._backlog = await hitl.backlog()
-        self._ready = await hitl.readiness()
+        self._ready = problems
         return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:

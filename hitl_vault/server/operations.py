@@ -5,7 +5,6 @@ says to a stranger why something does not work: the log does.
 from __future__ import annotations
 
 import ipaddress
-import logging
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,14 +12,12 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from hitl_vault.core.access import Scope
-from hitl_vault.server.identities import At, who_calls
+from hitl_vault.core.access import Identity, Scope
+from hitl_vault.server.identities import At, address_of, who_calls
 from hitl_vault.server.problems import Forbidden, TooFast, Unauthenticated, responses
-from hitl_vault.server.serving import Serving
 from hitl_vault.server.shapes import answer
 
 router = APIRouter(tags=["operation"])
-_log = logging.getLogger(__name__)
 _NOT_READY = 503
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _SEE_THE_LOG = "it does not work; the log of the service says why"
@@ -56,10 +53,9 @@ async def readyz(request: Request, at: At) -> Response:
 
     Why a part does not work is said to who may read or operate; to others the log says it.
     """
-    problems = await at.hitl.readiness()
+    problems = await at.readiness.look()
     if at.stopping.has_begun:
         problems = {**problems, "service": "it stops"}
-    _log_changes(at, problems)
     told = _may_watch(request)
     parts: dict[str, dict[str, Any]] = {
         part: {"ok": not problem, "problem": problem and (problem if told else _SEE_THE_LOG)}
@@ -69,14 +65,6 @@ async def readyz(request: Request, at: At) -> Response:
     return answer({"ready": ready, "parts": parts}, 200 if ready else _NOT_READY)
 
 
-def _log_changes(at: Serving, problems: dict[str, str]) -> None:
-    """Log what changed only: probes come every few seconds."""
-    for part, problem in problems.items():
-        if at.not_ready.get(part, "") != problem:
-            _log.warning("%s: %s", part, f"not ready: {problem}" if problem else "ready again")
-    at.not_ready = problems
-
-
 @router.get(
     "/metrics",
     response_class=Response,
@@ -84,24 +72,24 @@ def _log_changes(at: Serving, problems: dict[str, str]) -> None:
 )
 async def metrics(request: Request, at: At) -> Response:
     """Return the figures. Needs `read` or `operate`, or `--metrics-open` from this machine."""
+    caller = ""
     if not (at.options.metrics_open and is_of_this_machine(request)):
-        _check_may_watch(request)
-    return Response(await _text(at), media_type=CONTENT_TYPE_LATEST)
+        caller = _watcher(request).token_id
+    with at.limits.counting(caller or address_of(request)):
+        text = await at.metrics.text(at.hitl, await at.readiness.look())
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-async def _text(at: Serving) -> bytes:
-    return await at.metrics.text(at.hitl)
-
-
-def _check_may_watch(request: Request) -> None:
+def _watcher(request: Request) -> Identity:
     caller = who_calls(request)
     if not (caller.may(Scope.READ) or caller.may(Scope.OPERATE)):
         raise Forbidden("the metrics need a token that may read or operate")
+    return caller
 
 
 def _may_watch(request: Request) -> bool:
     try:
-        _check_may_watch(request)
+        _watcher(request)
     except (Forbidden, Unauthenticated, TooFast):
         return False
     return True

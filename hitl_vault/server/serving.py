@@ -14,6 +14,7 @@ from hitl_vault.config import STATE_FOLDER
 from hitl_vault.server.feed import Feed
 from hitl_vault.server.limits import Limits
 from hitl_vault.server.metrics import Metrics
+from hitl_vault.server.readiness import Readiness
 from hitl_vault.server.sessions import Sessions
 from hitl_vault.server.stopping import Stopping
 from hitl_vault.wiring import Orchestrator
@@ -84,7 +85,7 @@ class Serving:
     oidc: OidcSettings | None = None
     failure: Exception | None = None  # why it could not start
     stopping: Stopping = field(default_factory=Stopping)
-    not_ready: dict[str, str] = field(default_factory=dict)  # as it was last logged
+    readiness: Readiness = field(init=False)
     feed: Feed = field(init=False)
     metrics: Metrics = field(init=False)
     sessions: Sessions = field(init=False)
@@ -112,4 +113,5 @@ class Serving:
         )
         self.feed = Feed(self.hitl)
         self.metrics = Metrics(self.feed, self.stopping)
+        self.readiness = Readiness(self.hitl)
         self.stopping.then(self.feed.close)
