@@ -210,6 +210,7 @@ class Orchestrator:
     history = _blocking(_Async.history)
     verify = _blocking(_Async.verify)
     document_path = _blocking(_Async.document_path)
+    readiness = _blocking(_Async.readiness)
     archive = _blocking(_Async.archive)
     settle_overdue = _blocking(_Async.settle_overdue)
     read_notes = _blocking(_Async.read_notes)

@@ -63,6 +63,14 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let tokens go over the network in plain text.")
     ] = False,
+    log_format: Annotated[
+        str | None,
+        typer.Option("--log-format", metavar="text|json", help="How log lines are written."),
+    ] = None,
+    metrics_open: Annotated[
+        bool,
+        typer.Option("--metrics-open", help="Programs here read /metrics without a token."),
+    ] = False,
     vault: VaultOption = None,
 ) -> None:
     """Serve the desk over HTTP: an API, and an inbox for people.
@@ -70,6 +78,7 @@ def serve(
     Settings may also stand in .hitl/server.toml; docs/service.md lists them.
     """
     try:
+        from hitl_vault.server.logs import log_to_stderr
         from hitl_vault.server.settings import FILE, check_exposure, load_server_settings
     except ImportError as error:
         raise ConfigError(
@@ -89,13 +98,18 @@ def serve(
         "tls_key": tls_key,
         "behind_proxy": tuple(behind_proxy) if behind_proxy else None,
         "insecure": insecure or None,
+        "log_format": log_format,
+        "metrics_open": metrics_open or None,
     }
     settings = msgspec.structs.replace(
         load_server_settings(root / STATE_FOLDER / FILE),
         **{name: value for name, value in said.items() if value is not None},
     )
     check_exposure(settings, open=open_to_all)
-    _run(_made(desk(vault, watching=True), settings, open=open_to_all), settings)
+    lines = settings.lines()
+    hitl = desk(vault, watching=True)
+    log_to_stderr(lines)
+    _run(_made(hitl, settings, open=open_to_all), settings)
 
 
 def _made(hitl: Any, settings: ServerSettings, *, open: bool) -> Serving:
@@ -119,7 +133,7 @@ def _run(serving: Serving, settings: ServerSettings) -> None:
 
     config = config_of(create_app(serving), settings)
     with listen(settings.host, settings.port) as listening:
-        server = Server(config, lambda: _announce(serving, listening, settings))
+        server = Server(config, serving.stopping, lambda: _announce(serving, listening, settings))
         with contextlib.suppress(SystemExit):  # why it did not start is kept
             asyncio.run(server.serve(sockets=[listening]))
     if serving.failure is not None:

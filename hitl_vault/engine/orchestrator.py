@@ -38,6 +38,7 @@ from hitl_vault.engine.outbox import OutboxRunner
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.policy_record import PolicyRecord
+from hitl_vault.engine.readiness import readiness
 from hitl_vault.engine.recording import Recording
 from hitl_vault.engine.showing import standing
 from hitl_vault.engine.timers import Timers
@@ -418,6 +419,12 @@ class Orchestrator(Answering, Claiming, Granting):
     def watch_health(self) -> str:
         """Say how changes of notes are seen: by events or by polling, and why."""
         return self._parts.watcher.health() if self._tasks else "not watching"
+
+    async def readiness(self) -> dict[str, str]:
+        """Return what is wrong with each part the desk needs, "" where it works: `ledger`,
+        `vault`, `policy`.
+        """
+        return await readiness(self._parts, self.policies, self._tasks)
 
     async def archive(self, older_than_s: float | None = None) -> int:
         """Move notes of finished requests to the Done folder; return how many."""

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from hitl_vault.errors import ConfigError
-from hitl_vault.server import answers, claims, overview, requests
+from hitl_vault.server import (
+    answers,
+    approval_stream,
+    claims,
+    events,
+    operations,
+    overview,
+    requests,
+)
+from hitl_vault.server.following import following
 from hitl_vault.server.gate_layer import GateLayer
 from hitl_vault.server.header_layer import HeaderLayer
 from hitl_vault.server.identities import NotSignedIn, lead_to_sign_in
+from hitl_vault.server.logs import Observed
 from hitl_vault.server.problems import Problem, add_problems
 from hitl_vault.server.serving import OidcSettings, Serving
 from hitl_vault.server.session_layer import SessionLayer
@@ -37,16 +47,15 @@ def create_app(serving: Serving) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        try:
-            await serving.hitl.open()
-        except Exception as error:
-            serving.failure = error
-            raise
-        try:
-            async with serving.leases:
-                yield
-        finally:
-            await serving.hitl.aclose()
+        async with AsyncExitStack() as opened:
+            try:
+                await opened.enter_async_context(serving.hitl)
+                await opened.enter_async_context(following(serving))
+                await opened.enter_async_context(serving.leases)
+            except Exception as error:
+                serving.failure = error
+                raise
+            yield
 
     app = _Service(
         title="hitl_vault",
@@ -60,14 +69,16 @@ def create_app(serving: Serving) -> FastAPI:
     app.state.serving = serving
     add_problems(app)
     app.add_exception_handler(NotSignedIn, lead_to_sign_in)
-    for routes in (requests, answers, claims, overview):
+    for routes in (requests, answers, claims, overview, events, approval_stream):
         app.include_router(routes.router, prefix="/api/v1")
+    app.include_router(operations.router)
     app.include_router(signing_in.router)
     if serving.oidc is not None:
         app.include_router(_oidc_router(serving.oidc))
     _document_problems(app)
     app.add_middleware(SessionLayer, serving=serving)
-    app.add_middleware(GateLayer, serving=serving)  # the last one is the outermost
+    app.add_middleware(GateLayer, serving=serving)
+    app.add_middleware(Observed, metrics=serving.metrics)  # the last one is the outermost
     return app
 
 

@@ -57,10 +57,10 @@ def who_calls(request: Request) -> Identity:
         if token is None:
             at.limits.failed(address_of(request))
             raise Unauthenticated("this token is unknown, has ended or was revoked")
-        return identity_of(token)
+        return _known(request, identity_of(token))
     session: Identity | None = getattr(request.state, "identity", None)
     if session is not None:
-        return session
+        return _known(request, session)
     if at.options.open:
         return ANYONE
     raise Unauthenticated(
@@ -80,6 +80,11 @@ async def person(request: Request) -> AsyncIterator[Identity]:
         raise NotSignedIn(str(error)) from error
     with serving(request).limits.counting(caller.token_id or address_of(request)):
         yield caller
+
+
+def _known(request: Request, caller: Identity) -> Identity:
+    request.state.caller = caller.name  # for the log's line
+    return caller
 
 
 def _with(scope: Scope) -> Callable[[Identity], Awaitable[Identity]]:

@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 
 from hitl_vault.errors import ConfigError
+from hitl_vault.server import stopping
 from hitl_vault.server.settings import ServerSettings
 
 _MAX_HEAD_BYTES = 32_768  # the request line and all headers
@@ -91,11 +92,13 @@ def address_of(listening: socket.socket, *, tls: bool) -> str:
     return f"http{'s' if tls else ''}://{shown}:{port}"
 
 
-class Server(uvicorn.Server):
+class Server(stopping.Server):
     """uvicorn that says when it serves, and ends without a noise on Ctrl-C or SIGTERM."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
-        super().__init__(config)
+    def __init__(
+        self, config: uvicorn.Config, ending: stopping.Stopping, started: Callable[[], None]
+    ) -> None:
+        super().__init__(config, ending)
         self._say_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -199,10 +199,11 @@ async def wait(
     hitl, patience = at.hitl, min(timeout, at.options.max_wait_s)
     waiting = hitl.wait_for_outcome if until == "outcome" else hitl.wait_for_decision
     try:
-        found = await unless_gone(request, waiting(id, patience))
+        waited = at.stopping.unless(waiting(id, patience))
+        found = await unless_gone(request, waited)
     except WaitTimeout:
-        found = await hitl.get(id)
-    return answer(records.request_record(found))
+        found = None
+    return answer(records.request_record(found or await hitl.get(id)))
 
 
 @router.post(

@@ -13,9 +13,13 @@ from hitl_vault.adapters.access.tokens import AccessTokens
 from hitl_vault.adapters.clock import SystemClock
 from hitl_vault.config import STATE_FOLDER
 from hitl_vault.ports import Clock
+from hitl_vault.server.feed import Feed
 from hitl_vault.server.leases import Leases
 from hitl_vault.server.limits import Limits
+from hitl_vault.server.metrics import Metrics
+from hitl_vault.server.readiness import Readiness
 from hitl_vault.server.sessions import Sessions
+from hitl_vault.server.stopping import Stopping
 from hitl_vault.wiring import Orchestrator
 
 
@@ -31,6 +35,8 @@ class ServerOptions:
     `url` is where people reach it from outside, for links; "" for where it listens. `tls`: it is
     reached over TLS alone, its own or a proxy's. `hosts` are names it has besides those of `url`
     and of this machine to itself. For the rest see `gate_layer`, `limits` and `sessions`.
+    A stream that has nothing to say says so every `heartbeat_s` seconds. `metrics_open`: programs
+    on this machine read the metrics without a token.
     """
 
     open: bool = False
@@ -43,6 +49,9 @@ class ServerOptions:
     failures_per_minute: int = 20
     at_once: int = 100
     max_wait_s: float = 60.0
+    max_streams: int = 10_000
+    heartbeat_s: float = 15.0
+    metrics_open: bool = False
     session_idle_s: float = 3600.0
     session_s: float = 12 * 3600.0
 
@@ -83,6 +92,10 @@ class Serving:
     failure: Exception | None = None  # why it could not start
     clock: Clock = field(default_factory=SystemClock)
     leases: Leases = field(init=False)
+    stopping: Stopping = field(default_factory=Stopping)
+    readiness: Readiness = field(init=False)
+    feed: Feed = field(init=False)
+    metrics: Metrics = field(init=False)
     sessions: Sessions = field(init=False)
     limits: Limits = field(init=False)
 
@@ -107,3 +120,7 @@ class Serving:
             idle_s=self.options.session_idle_s,
             lasting_s=self.options.session_s,
         )
+        self.feed = Feed(self.hitl)
+        self.metrics = Metrics(self.feed, self.stopping)
+        self.readiness = Readiness(self.hitl)
+        self.stopping.then(self.feed.close)

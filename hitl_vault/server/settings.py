@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hitl_vault.core.durations import parse_duration
+from hitl_vault.engine.checks import word_of
 from hitl_vault.errors import ConfigError
+from hitl_vault.server.logs import LogFormat
 from hitl_vault.server.serving import OidcSettings, ServerOptions
 
 FILE = "server.toml"
@@ -37,12 +39,18 @@ class ServerSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     requests_per_minute: int = 6000
     failures_per_minute: int = 20
     at_once: int = 100
+    metrics_open: bool = False
+    log_format: str = "text"
     oidc: OidcSettings | None = None
 
     @property
     def is_loopback(self) -> bool:
         """True if only this machine reaches it, and no proxy passes others on."""
         return not self.behind_proxy and is_loopback(self.host)
+
+    def lines(self) -> LogFormat:
+        """Return how lines of the log are written. Raises InvalidRequest, naming the key."""
+        return word_of(self.log_format, LogFormat, "log_format")
 
     def options(self, *, open: bool) -> ServerOptions:
         """Return what the service itself needs of it. Raises ConfigError, naming the key."""
@@ -57,6 +65,7 @@ class ServerSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
             per_minute=self.requests_per_minute,
             failures_per_minute=self.failures_per_minute,
             at_once=self.at_once,
+            metrics_open=self.metrics_open,
             session_s=_seconds("session", self.session),
             session_idle_s=_seconds("session_idle", self.session_idle),
         )

@@ -17,6 +17,7 @@ from hitl_vault.adapters.clock import SystemClock
 from hitl_vault.adapters.notify.apprise import AppriseNotifier, load
 from hitl_vault.adapters.notify.secrets import Secrets
 from hitl_vault.adapters.notify.webhook import WebhookNotifier
+from hitl_vault.core.tracing import Trace
 from hitl_vault.errors import ConfigError, NotSent
 from hitl_vault.ports_telling import Message
 from hitl_vault.testing.clock import FakeClock
@@ -69,6 +70,18 @@ async def test_a_message_that_is_taken_is_taken_once(workspace, kind):
     ((path, _, body),) = receiver.taken
     assert path == f"/{SECRET}"
     assert "Pay 1500 – é" in json.dumps(json.loads(body), ensure_ascii=False)
+
+
+async def test_the_trace_of_what_is_told_is_passed_on(workspace):
+    """As the two headers of W3C Trace Context; none where it is of none, or of several."""
+    trace = Trace(traceparent=f"00-{'4' * 32}-{'a' * 16}-01", tracestate="k=v")
+    with Receiver(200) as receiver:
+        hook = made("webhook", workspace, receiver.port)
+        await hook.send(replace(MESSAGE, trace=trace))
+        await hook.send(MESSAGE)
+    first, second = ({k.lower(): v for k, v in one[1].items()} for one in receiver.taken)
+    assert (first["traceparent"], first["tracestate"]) == (trace.traceparent, "k=v")
+    assert "traceparent" not in second
 
 
 @both

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from hitl_vault import Orchestrator
 from hitl_vault.adapters.access.tokens import FILE, AccessTokens
@@ -21,6 +20,7 @@ from hitl_vault.server.app import create_app
 from hitl_vault.server.listening import address_of, config_of, listen
 from hitl_vault.server.serving import ServerOptions, Serving
 from hitl_vault.server.settings import ServerSettings
+from hitl_vault.server.stopping import Server
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Service:
     root: Path
     url: str
     serving: Serving
+    server: Server
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     @property
@@ -71,13 +72,13 @@ async def serving(
         oidc=oidc,
     )
     listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(config_of(create_app(serving), ServerSettings()))
+    server = Server(config_of(create_app(serving), ServerSettings()), serving.stopping)
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         while not server.started:
             assert not running.done(), "it did not start"
             await asyncio.sleep(0.01)
-        service = Service(root, address_of(listening, tls=False), serving)
+        service = Service(root, address_of(listening, tls=False), serving, server)
         try:
             yield service
         finally:

@@ -40,7 +40,7 @@ class OpenTelemetryTracer:
             return nullcontext()
         more: dict[str, Any] = {"attributes": attributes, "record_exception": False}
         if trace is not None:
-            asked_in = _context(api, trace)
+            asked_in = context_of(trace)
             if api.get_current_span().get_span_context().is_valid:
                 more["links"] = [api.Link(asked_in)]
             else:
@@ -51,7 +51,9 @@ class OpenTelemetryTracer:
         return spans
 
 
-def _context(api: Any, trace: Trace) -> Any:
+def context_of(trace: Trace) -> Any:
+    """Return a trace context as the API takes it; the API must have been loaded."""
+    api: Any = sys.modules[_API]
     return api.SpanContext(
         trace_id=int(trace.trace_id, 16),
         span_id=int(trace.span_id, 16),
