@@ -13,10 +13,12 @@ from fastapi.responses import Response
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.events import Kind
 from hitl_vault.core.model import Request as Asked
+from hitl_vault.server import samples
 from hitl_vault.server.events import beginning, streamed
 from hitl_vault.server.feed import Told, framed
 from hitl_vault.server.identities import Anyone, At
 from hitl_vault.server.problems import responses
+from hitl_vault.server.shapes import event_stream
 
 router = APIRouter(tags=["approvals by workflow"])
 REQUESTED, DECISION = "APPROVAL_REQUESTED", "APPROVAL_DECISION"
@@ -35,7 +37,7 @@ _NAMES = {
     responses={
         200: {
             "description": "Server-sent events.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": event_stream(REQUESTED, samples.STREAMED),
         },
         **responses(),
     },

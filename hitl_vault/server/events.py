@@ -18,11 +18,12 @@ from sse_starlette import EventSourceResponse
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.events import Kind, Recorded
 from hitl_vault.errors import InvalidRequest
+from hitl_vault.server import samples
 from hitl_vault.server.feed import Feed, Pick, Told, event_shown
 from hitl_vault.server.identities import Anyone, At, acting_as, check_sees, who_calls
 from hitl_vault.server.problems import TooFast, Unauthenticated, responses
 from hitl_vault.server.serving import Serving
-from hitl_vault.server.shapes import answer
+from hitl_vault.server.shapes import answer, event_stream, shown
 
 router = APIRouter(tags=["events"])
 NOW = "now"
@@ -53,6 +54,8 @@ class EventRecord(BaseModel):
 
 class EventPage(BaseModel):
     """A page of events. `next` is the `after` of the next page; `more` if there is one now."""
+
+    model_config = shown({"events": [samples.EVENT], "next": 17, "more": False})
 
     events: list[EventRecord]
     next: int
@@ -94,7 +97,7 @@ class Wanted:
     responses={
         200: {
             "description": "Server-sent events, each with its `seq` as id; or a page of them.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": event_stream(samples.EVENT["kind"], samples.EVENT),
         },
         **responses(404),
     },

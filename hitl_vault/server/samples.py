@@ -143,6 +143,23 @@ EVENT: dict[str, Any] = {
     "data": {"payload_sha256": _DIGEST, "type": "payment", "rules": ["large-payment"]},
     "hash": "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
 }
+STREAMED: dict[str, Any] = {
+    "type": "APPROVAL_REQUESTED",
+    "workflow_id": "wf-1",
+    "approval_id": ID,
+    "agent_id": "invoice-agent",
+    "message": "Pay the invoice",
+    "timestamp": _ASKED,
+    "seq": 17,
+    "payload": {
+        "approval_id": ID,
+        "run_id": "",
+        "query": "Pay the invoice",
+        "proposed_action": "payment",
+        "reason": "Payments of 500 or more need a person",
+        "metadata": DETAILS,
+    },
+}
 NOTE = "---\nstatus: pending\n---\n# payment: Pay 1500 to vendor@example.com\n"
 VERDICT: dict[str, Any] = {
     "effect": "ask",

@@ -16,8 +16,22 @@ from hitl_vault.core.model import Answer, Effect, Risk, Status
 from hitl_vault.server import samples
 
 
-def _shown(example: Any) -> ConfigDict:
+def shown(example: Any) -> ConfigDict:
+    """Return the settings of a model that is documented by this example."""
     return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+def event_stream(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return how a stream of server-sent events is documented: the shape of one, and an example."""
+    text = {"type": "string"}
+    shape = {"id": text, "event": text, "data": text | {"description": "JSON."}}
+    line = msgspec.json.encode(data).decode()
+    return {
+        "text/event-stream": {
+            "schema": {"type": "object", "properties": shape},
+            "example": f"id: {data['seq']}\nevent: {name}\ndata: {line}\n\n",
+        }
+    }
 
 
 class Body(BaseModel):
@@ -29,7 +43,7 @@ class Body(BaseModel):
 class Ask(Body):
     """What an agent wants to do."""
 
-    model_config = _shown(samples.ASK)
+    model_config = shown(samples.ASK)
 
     type: str = Field(description="What kind of action it is; the policy's rules look at it.")
     description: str = Field(default="", description="The agent's own words for the reviewer.")
@@ -56,7 +70,7 @@ class Ask(Body):
 class VoteBody(Body):
     """One reviewer's answer."""
 
-    model_config = _shown({"answer": "approve", "reason": "The invoice is right"})
+    model_config = shown({"answer": "approve", "reason": "The invoice is right"})
 
     answer: Answer
     reviewer: str | None = Field(default=None, description="Yourself; else whose token it is.")
@@ -75,7 +89,7 @@ class VoteBody(Body):
 class CancelBody(Body):
     """Why it is withdrawn."""
 
-    model_config = _shown({"reason": "The invoice was paid by card"})
+    model_config = shown({"reason": "The invoice was paid by card"})
 
     reason: str = ""
     by: str | None = Field(default=None, description="Yourself; else whose token it is.")
@@ -84,7 +98,7 @@ class CancelBody(Body):
 class CommentBody(Body):
     """A remark; it decides nothing."""
 
-    model_config = _shown({"text": "The invoice is attached to ticket 4711."})
+    model_config = shown({"text": "The invoice is attached to ticket 4711."})
 
     text: str
     author: str | None = Field(default=None, description="Yourself; else whose token it is.")
@@ -93,7 +107,7 @@ class CommentBody(Body):
 class ClaimBody(Body):
     """Who is going to execute, and what."""
 
-    model_config = _shown(
+    model_config = shown(
         {
             "claim_id": "worker-3:INV-2024-001",
             "executor": "worker-3",
@@ -117,7 +131,7 @@ class ClaimBody(Body):
 class RenewBody(Body):
     """Which claim lives on."""
 
-    model_config = _shown({"claim_id": "worker-3:INV-2024-001"})
+    model_config = shown({"claim_id": "worker-3:INV-2024-001"})
 
     claim_id: str
     lease_s: float | None = Field(
@@ -128,7 +142,7 @@ class RenewBody(Body):
 class FinishBody(Body):
     """How the execution ended."""
 
-    model_config = _shown(
+    model_config = shown(
         {
             "claim_id": "worker-3:INV-2024-001",
             "status": "executed",
@@ -145,7 +159,7 @@ class FinishBody(Body):
 class ResolveBody(Body):
     """How an execution with an unknown end really ended, as a person found out."""
 
-    model_config = _shown({"status": "executed", "reason": "The bank shows the transfer"})
+    model_config = shown({"status": "executed", "reason": "The bank shows the transfer"})
 
     status: Status = Field(description="`executed` or `failed`.")
     reason: str = ""
@@ -155,7 +169,7 @@ class ResolveBody(Body):
 class CheckBody(Body):
     """What you are about to execute."""
 
-    model_config = _shown({"details": samples.DETAILS})
+    model_config = shown({"details": samples.DETAILS})
 
     details: dict[str, Any] | None = Field(default=None, description="Must be those approved.")
     payload_sha256: str | None = Field(default=None, description="Must be the digest in force.")
@@ -165,7 +179,7 @@ class CheckBody(Body):
 class EvaluateBody(Body):
     """An action that the policy is asked about."""
 
-    model_config = _shown({"type": "payment", "details": samples.DETAILS})
+    model_config = shown({"type": "payment", "details": samples.DETAILS})
 
     type: str
     details: dict[str, Any] = Field(default_factory=dict)
@@ -217,7 +231,7 @@ class RequestRecord(BaseModel):
 class RequestList(BaseModel):
     """A page of requests, newest first. `next` is the `after` of the next page, null at the end."""
 
-    model_config = _shown(
+    model_config = shown(
         {"requests": [samples.APPROVED], "next": "MTc5NTI1MzQxMjAwMDAwMDoyMDI2MTEyMS0wOTMwMTI"}
     )
 
@@ -228,7 +242,7 @@ class RequestList(BaseModel):
 class LeaseRecord(BaseModel):
     """A claim and how long it is held. Run exactly `details`, once."""
 
-    model_config = _shown(samples.LEASE)
+    model_config = shown(samples.LEASE)
 
     id: str
     claim_id: str
@@ -244,7 +258,7 @@ class LeaseRecord(BaseModel):
 class CheckRecord(BaseModel):
     """Whether a request is good to be executed now; `why` says in a sentence why not."""
 
-    model_config = _shown(samples.CHECKED)
+    model_config = shown(samples.CHECKED)
 
     valid: bool
     why: str
@@ -257,7 +271,7 @@ class CheckRecord(BaseModel):
 class EventRecord(BaseModel):
     """A fact, chained to the one before by `hash`."""
 
-    model_config = _shown(samples.EVENT)
+    model_config = shown(samples.EVENT)
 
     seq: int
     at: datetime
@@ -272,7 +286,7 @@ class EventRecord(BaseModel):
 class EventList(BaseModel):
     """What happened to a request, in order."""
 
-    model_config = _shown({"events": [samples.EVENT]})
+    model_config = shown({"events": [samples.EVENT]})
 
     events: list[EventRecord]
 
@@ -280,7 +294,7 @@ class EventList(BaseModel):
 class VerdictRecord(BaseModel):
     """What the policy says of an action: `allow` it, `ask` a person, or `deny` it; and why."""
 
-    model_config = _shown(samples.VERDICT)
+    model_config = shown(samples.VERDICT)
 
     effect: Effect
     rules: list[str]
@@ -294,7 +308,7 @@ class VerdictRecord(BaseModel):
 class PolicyRecord(BaseModel):
     """The policy in force. `problem` says why a newer text is not, null where there is none."""
 
-    model_config = _shown(samples.POLICY)
+    model_config = shown(samples.POLICY)
 
     name: str
     sha256: str
@@ -305,7 +319,7 @@ class PolicyRecord(BaseModel):
 class StatsRecord(BaseModel):
     """The figures of the desk. Rates are shares of the decided ones, 0 to 1; times are seconds."""
 
-    model_config = _shown(samples.STATS)
+    model_config = shown(samples.STATS)
 
     requests: int
     pending: dict[str, float | None]
@@ -323,7 +337,7 @@ class StatsRecord(BaseModel):
 class AlertRecord(BaseModel):
     """An alert that fires: `value` is above `threshold`. `since` is null where it just began."""
 
-    model_config = _shown(samples.ALERT)
+    model_config = shown(samples.ALERT)
 
     name: str
     message: str
@@ -335,7 +349,7 @@ class AlertRecord(BaseModel):
 class ChainRecord(BaseModel):
     """What proving the chain found: `events` and `head` where it holds, else where it breaks."""
 
-    model_config = _shown(samples.CHAIN)
+    model_config = shown(samples.CHAIN)
 
     ok: bool
     vault: str
@@ -348,7 +362,7 @@ class ChainRecord(BaseModel):
 class HeadRecord(BaseModel):
     """The end of the chain: note it elsewhere, and nobody can cut the chain unseen."""
 
-    model_config = _shown(samples.HEAD)
+    model_config = shown(samples.HEAD)
 
     vault: str
     seq: int
