@@ -113,9 +113,9 @@ def request_of(record: dict[str, Any]) -> Request:
 
 
 def verdict_record(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as JSON values; `reason` is the reasons as one sentence."""
+    """Return a verdict as JSON values."""
     plain: dict[str, Any] = msgspec.to_builtins(verdict)
-    return plain | {"reason": verdict.reason}
+    return plain
 
 
 def verdict_of(record: dict[str, Any]) -> Verdict:
