@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hitl_vault.version import __version__
 
 if TYPE_CHECKING:
+    from hitl_vault.connecting import connect
     from hitl_vault.core.chain import Break, Head
     from hitl_vault.core.events import Event, Kind, Recorded
     from hitl_vault.core.model import (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from hitl_vault.core.register import Bound, Grant
+    from hitl_vault.engine.approval_desk import ApprovalDesk
     from hitl_vault.engine.execution import Execution
     from hitl_vault.errors import (
         Cancelled,
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
         DocumentError,
         ExecutionFailed,
         Expired,
+        Forbidden,
         HitlVaultError,
+        Incompatible,
         Indeterminate,
         InvalidRequest,
         LedgerCorrupt,
@@ -49,8 +53,10 @@ if TYPE_CHECKING:
         Rejected,
         RequestNotFound,
         StorageError,
+        TooFast,
         TooManyRequests,
         TrustError,
+        Unauthenticated,
         VaultNotFound,
         WaitTimeout,
     )
@@ -59,6 +65,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Action": "core.model",
     "Answer": "core.model",
+    "ApprovalDesk": "engine.approval_desk",
     "Assurance": "core.model",
     "Bound": "core.register",
     "Break": "core.chain",
@@ -72,9 +79,11 @@ _HOMES = {
     "Execution": "engine.execution",
     "ExecutionFailed": "errors",
     "Expired": "errors",
+    "Forbidden": "errors",
     "Grant": "core.register",
     "Head": "core.chain",
     "HitlVaultError": "errors",
+    "Incompatible": "errors",
     "Indeterminate": "errors",
     "InvalidRequest": "errors",
     "Kind": "core.events",
@@ -83,8 +92,8 @@ _HOMES = {
     "NewerFormat": "errors",
     "NotApproved": "errors",
     "NotOpen": "errors",
-    "OutcomeNotRecorded": "errors",
     "Orchestrator": "wiring",
+    "OutcomeNotRecorded": "errors",
     "OutcomeUnknown": "errors",
     "PolicyError": "errors",
     "Recorded": "core.events",
@@ -97,16 +106,20 @@ _HOMES = {
     "Stage": "core.model",
     "Status": "core.model",
     "StorageError": "errors",
+    "TooFast": "errors",
     "TooManyRequests": "errors",
     "TrustError": "errors",
+    "Unauthenticated": "errors",
     "VaultNotFound": "errors",
     "Verdict": "core.model",
     "WaitTimeout": "errors",
+    "connect": "connecting",
 }
 
 __all__ = [
     "Action",
     "Answer",
+    "ApprovalDesk",
     "Assurance",
     "Bound",
     "Break",
@@ -120,9 +133,11 @@ __all__ = [
     "Execution",
     "ExecutionFailed",
     "Expired",
+    "Forbidden",
     "Grant",
     "Head",
     "HitlVaultError",
+    "Incompatible",
     "Indeterminate",
     "InvalidRequest",
     "Kind",
@@ -145,12 +160,15 @@ __all__ = [
     "Stage",
     "Status",
     "StorageError",
+    "TooFast",
     "TooManyRequests",
     "TrustError",
+    "Unauthenticated",
     "VaultNotFound",
     "Verdict",
     "WaitTimeout",
     "__version__",
+    "connect",
 ]
 
 

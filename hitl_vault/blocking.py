@@ -1,5 +1,5 @@
-"""Owns the twin of the API for code without asyncio. Never repeats a rule: it only waits for the
-asynchronous one, which runs on an event loop in a thread of its own.
+"""Owns the twin of the API for code without asyncio, of a vault or of a service. Never repeats a
+rule: it only waits for the asynchronous one, which runs on an event loop in a thread of its own.
 """
 
 from __future__ import annotations
@@ -13,22 +13,28 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
-from hitl_vault import wiring
+from hitl_vault import connecting, wiring
+from hitl_vault.client import gateway
 from hitl_vault.core.events import Event, Recorded
-from hitl_vault.core.model import Details, Request, Verdict
+from hitl_vault.core.model import Details, Effect, Request, Verdict
 from hitl_vault.core.register import Grant
+from hitl_vault.engine import approval_desk
 from hitl_vault.engine.desk import Notice
 from hitl_vault.engine.execution import Execution
 from hitl_vault.errors import NotOpen
 from hitl_vault.ports import Capabilities
+
+if TYPE_CHECKING:
+    from hitl_vault.client import RemoteDesk
 
 _NOT_OPEN = "it is not open; open it first: `with Orchestrator(...) as hitl:`"
 _CLOSED = "it is closed; make a new one: `with Orchestrator(...) as hitl:`"
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_D = TypeVar("_D", bound=approval_desk.ApprovalDesk)
 _Async = wiring.Orchestrator
 
 
@@ -39,11 +45,23 @@ class _Exit:
     error: KeyboardInterrupt | SystemExit
 
 
+class _Twin(Protocol):
+    """What waits for the asynchronous object it stands for."""
+
+    hitl: Any
+
+    def run(self, work: Coroutine[Any, Any, _R]) -> _R: ...
+
+
 def _blocking(
-    method: Callable[Concatenate[_Async, _P], Coroutine[Any, Any, _R]],
-) -> Callable[Concatenate[Orchestrator, _P], _R]:
-    def call(self: Orchestrator, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return self.run(method(self.hitl, *args, **kwargs))
+    method: Callable[Concatenate[Any, _P], Coroutine[Any, Any, _R]],
+) -> Callable[Concatenate[_Twin, _P], _R]:
+    """Return the blocking twin of a method, whatever it is called on."""
+    name = method.__name__
+
+    def call(self: _Twin, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        work: Coroutine[Any, Any, _R] = getattr(self.hitl, name)(*args, **kwargs)
+        return self.run(work)
 
     functools.update_wrapper(call, method)
     return call
@@ -54,15 +72,15 @@ async def _now(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) 
     return function(*args, **kwargs)
 
 
-class Orchestrator:
-    """The approval desk of one vault, for code that blocks; use it as a context manager.
+class ApprovalDesk(Generic[_D]):
+    """An approval desk for code that blocks; use it as a context manager.
 
-    The same names, arguments, results and errors as `hitl_vault.Orchestrator`. Safe to use from
+    The same names, arguments, results and errors as `hitl_vault.ApprovalDesk`. Safe to use from
     several threads.
     """
 
-    def __init__(self, vault: Any = None, **options: Any) -> None:
-        self.hitl = wiring.Orchestrator(vault, **options)
+    def __init__(self, hitl: _D) -> None:
+        self.hitl = hitl
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="hitl-loop", daemon=True
@@ -160,21 +178,14 @@ class Orchestrator:
 
     def evaluate(self, type: str, details: Details, **who: str) -> Verdict:
         """Return what the policy says of an action, and why."""
-        return self.run(_now(self.hitl.evaluate, type, details, **who))
+        return self.run(self.hitl.verdict_on(type, details, **who))
 
     def requires_approval(self, type: str, details: Details, **who: str) -> bool:
         """True unless the policy allows the action without asking."""
-        return self.run(_now(self.hitl.requires_approval, type, details, **who))
-
-    def check_grant_like(self, request: Request, **terms: Any) -> None:
-        """Raise what `grant_like` would raise once the request is approved."""
-        self.hitl.check_grant_like(request, **terms)
-
-    def doubt_of(self, grant: Grant) -> str:
-        """Return why the policy in force would not let a grant answer what it is for."""
-        return self.hitl.doubt_of(grant)
+        return self.evaluate(type, details, **who).effect is not Effect.ALLOW
 
     request_approval = _blocking(_Async.request_approval)
+    was_asked = _blocking(_Async.was_asked)
     wait_for_decision = _blocking(_Async.wait_for_decision)
     wait_for_approval = _blocking(_Async.wait_for_approval)
     wait_for_outcome = _blocking(_Async.wait_for_outcome)
@@ -182,59 +193,16 @@ class Orchestrator:
     mark_failed = _blocking(_Async.mark_failed)
     approve = _blocking(_Async.approve)
     reject = _blocking(_Async.reject)
-    vote = _blocking(_Async.vote)
-    statement = _blocking(_Async.statement)
-    send_code = _blocking(_Async.send_code)
     cancel = _blocking(_Async.cancel)
     comment = _blocking(_Async.comment)
-    resolve = _blocking(_Async.resolve)
-    record_reviewers = _blocking(_Async.record_reviewers)
     get = _blocking(_Async.get)
-    was_asked = _blocking(_Async.was_asked)
     check_status = _blocking(_Async.check_status)
     list_requests = _blocking(_Async.list_requests)
-    grants = _blocking(_Async.grants)
-    grant = _blocking(_Async.grant)
-    make_grant = _blocking(_Async.make_grant)
-    grant_like = _blocking(_Async.grant_like)
-    revoke_grant = _blocking(_Async.revoke_grant)
     alerts = _blocking(_Async.alerts)
-    tally = _blocking(_Async.tally)
-    head = _blocking(_Async.head)
-    backlog = _blocking(_Async.backlog)
-    stats = _blocking(_Async.stats)
-    note = _blocking(_Async.note)
-    claim = _blocking(_Async.claim)
-    finish = _blocking(_Async.finish)
-    check_approval = _blocking(_Async.check_approval)
     history = _blocking(_Async.history)
     verify = _blocking(_Async.verify)
-    document_path = _blocking(_Async.document_path)
-    readiness = _blocking(_Async.readiness)
-    archive = _blocking(_Async.archive)
-    settle_overdue = _blocking(_Async.settle_overdue)
-    read_notes = _blocking(_Async.read_notes)
-
-    def code_for(self, event: Event) -> str:
-        """Return the code that a `code_issued` event stands for, for who delivers it."""
-        return self.hitl.code_for(event)
-
-    @property
-    def vault_id(self) -> str:
-        """The vault's id."""
-        return self.hitl.vault_id
-
-    def notices(self) -> list[Notice]:
-        """Return what a person should know about the folders."""
-        return self.hitl.notices()
-
-    def watch_health(self) -> str:
-        """Say how changes of notes are seen, and why."""
-        return self.hitl.watch_health()
-
-    def capabilities(self) -> Capabilities:
-        """Say what the ledger guarantees."""
-        return self.hitl.capabilities()
+    verdict_on = _blocking(_Async.verdict_on)
+    vote = _blocking(approval_desk.ApprovalDesk.vote)
 
     @contextmanager
     def execution(self, id: str, *, executor: str | None = None) -> Iterator[Execution]:
@@ -293,3 +261,116 @@ class Orchestrator:
     async def _changes(self, after: int, follow: bool) -> AsyncGenerator[Recorded, None]:
         """Subscribe on the event loop, which listening for other processes needs."""
         return self.hitl.subscribe(after, follow=follow)
+
+
+class Orchestrator(ApprovalDesk[wiring.Orchestrator]):
+    """The approval desk of one vault, for code that blocks; use it as a context manager.
+
+    The same names, arguments, results and errors as `hitl_vault.Orchestrator`. Safe to use from
+    several threads.
+    """
+
+    def __init__(self, vault: Any = None, **options: Any) -> None:
+        super().__init__(wiring.Orchestrator(vault, **options))
+
+    vote = _blocking(_Async.vote)
+    statement = _blocking(_Async.statement)
+    send_code = _blocking(_Async.send_code)
+    resolve = _blocking(_Async.resolve)
+    record_reviewers = _blocking(_Async.record_reviewers)
+    grants = _blocking(_Async.grants)
+    grant = _blocking(_Async.grant)
+    make_grant = _blocking(_Async.make_grant)
+    grant_like = _blocking(_Async.grant_like)
+    revoke_grant = _blocking(_Async.revoke_grant)
+    document_path = _blocking(_Async.document_path)
+    readiness = _blocking(_Async.readiness)
+    tally = _blocking(_Async.tally)
+    head = _blocking(_Async.head)
+    backlog = _blocking(_Async.backlog)
+    stats = _blocking(_Async.stats)
+    note = _blocking(_Async.note)
+    claim = _blocking(_Async.claim)
+    finish = _blocking(_Async.finish)
+    check_approval = _blocking(_Async.check_approval)
+    get_by_key = _blocking(_Async.get_by_key)
+    archive = _blocking(_Async.archive)
+    settle_overdue = _blocking(_Async.settle_overdue)
+    read_notes = _blocking(_Async.read_notes)
+
+    def check_grant_like(self, request: Request, **terms: Any) -> None:
+        """Raise what `grant_like` would raise once the request is approved."""
+        self.hitl.check_grant_like(request, **terms)
+
+    def doubt_of(self, grant: Grant) -> str:
+        """Return why the policy in force would not let a grant answer what it is for."""
+        return self.hitl.doubt_of(grant)
+
+    def code_for(self, event: Event) -> str:
+        """Return the code that a `code_issued` event stands for, for who delivers it."""
+        return self.hitl.code_for(event)
+
+    def notices(self) -> list[Notice]:
+        """Return what a person should know about the folders."""
+        return self.hitl.notices()
+
+    def watch_health(self) -> str:
+        """Say how changes of notes are seen, and why."""
+        return self.hitl.watch_health()
+
+    @property
+    def vault_id(self) -> str:
+        """The vault's id: what its chain of events begins with and signed answers name."""
+        return self.hitl.vault_id
+
+    def capabilities(self) -> Capabilities:
+        """Say what the ledger guarantees."""
+        return self.hitl.capabilities()
+
+
+class _OfADesk:
+    """What speaks to a desk in other words, on the desk's event loop."""
+
+    def __init__(self, hitl: Any, desk: ApprovalDesk[Any]) -> None:
+        self.hitl, self._desk = hitl, desk
+
+    def run(self, work: Coroutine[Any, Any, _R]) -> _R:
+        return self._desk.run(work)
+
+
+class PolicyClient(_OfADesk):
+    """The blocking twin of `client.PolicyClient`."""
+
+    def __init__(self, desk: ApprovalDesk[Any]) -> None:
+        super().__init__(gateway.PolicyClient(desk.hitl), desk)
+
+    check = _blocking(gateway.PolicyClient.check)
+    check_deployment = _blocking(gateway.PolicyClient.check_deployment)
+    check_code_execution = _blocking(gateway.PolicyClient.check_code_execution)
+    check_billing = _blocking(gateway.PolicyClient.check_billing)
+
+
+class ApprovalClient(_OfADesk):
+    """The blocking twin of `client.ApprovalClient`."""
+
+    def __init__(self, desk: ApprovalDesk[Any]) -> None:
+        super().__init__(gateway.ApprovalClient(desk.hitl), desk)
+
+    _Words = gateway.ApprovalClient
+    request_approval = _blocking(_Words.request_approval)
+    wait_for_approval = _blocking(_Words.wait_for_approval)
+    request_and_wait = _blocking(_Words.request_and_wait)
+    request_code_execution_approval = _blocking(_Words.request_code_execution_approval)
+    request_deployment_approval = _blocking(_Words.request_deployment_approval)
+    request_billing_approval = _blocking(_Words.request_billing_approval)
+    approve = _blocking(_Words.approve)
+
+
+def connect(
+    place: Any = None, *, token: str | None = None, **options: Any
+) -> Orchestrator | ApprovalDesk[RemoteDesk]:
+    """Return the desk of a vault or of a service, for code that blocks; see `connecting`."""
+    if connecting.is_address(place):
+        return ApprovalDesk(connecting.remote(place, token=token, **options))
+    connecting.check_no_token(token)
+    return Orchestrator(place, **options)

@@ -13,10 +13,14 @@ HitlVaultError
     OutcomeUnknown           the executor died; a person must resolve it
         OutcomeNotRecorded   it ran here, and how it ended could not be stored yet
     TooManyRequests          the requester asks for more than it may at a time
+    TooFast                  the caller sends more than the service takes from one caller
+    Unauthenticated          nobody said who calls the service, or the token does not count
+    Forbidden                the caller is known to the service, and may not do this
     RequestNotFound
     InvalidRequest           the action, id or option cannot be accepted
     ConfigError              a setting is wrong
         VaultNotFound
+        Incompatible         what answers is no service that this client can talk to
     PolicyError              the policy cannot be read; names file and line
     DocumentError            a note cannot be read; names path and line
     StorageError             not stored, nothing changed
@@ -126,6 +130,32 @@ class TooManyRequests(HitlVaultError):
     http_status = 429
 
 
+class TooFast(HitlVaultError):
+    """The caller sends more than the service takes from one caller; `after_s` seconds later."""
+
+    code = "too_fast"
+    exit_code = 10
+    http_status = 429
+
+    def __init__(self, message: str, after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class Unauthenticated(HitlVaultError):
+    """Nobody said who calls, or the token does not count."""
+
+    code = "unauthenticated"
+    http_status = 401
+
+
+class Forbidden(HitlVaultError):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+    http_status = 403
+
+
 class OutcomeUnknown(HitlVaultError):
     """The action was started and its end was not recorded. It must not run again by itself."""
 
@@ -184,6 +214,14 @@ class VaultNotFound(ConfigError):
     """There is no vault at the given place."""
 
     code = "vault_not_found"
+
+
+class Incompatible(ConfigError):
+    """What answers at the address is no service that this client can talk to; the message says
+    which of the two is older.
+    """
+
+    code = "incompatible"
 
 
 class PolicyError(HitlVaultError):

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -40,8 +40,8 @@ class _Body(msgspec.Struct, frozen=True, gc=False):
 
 _bodies = msgspec.json.Decoder(_Body)
 _encode = msgspec.json.Encoder().encode
-_requests: msgspec.json.Decoder[Request] | None = None
-_registers: msgspec.json.Decoder[Register] | None = None
+_T = TypeVar("_T")
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}  # resolving the types costs milliseconds
 _building = threading.Lock()  # msgspec ends the process if two threads resolve a type at once
 
 
@@ -82,12 +82,7 @@ def decode_request(data: bytes) -> Request:
     Raises:
         ValueError: It is not a request.
     """
-    global _requests  # built on first use: resolving the types costs milliseconds
-    decoder = _requests
-    if decoder is None:
-        with _building:
-            decoder = _requests = msgspec.json.Decoder(Request)
-    return decoder.decode(data)
+    return decoder_of(Request).decode(data)
 
 
 def encode_register(register: Register) -> bytes:
@@ -97,12 +92,16 @@ def encode_register(register: Register) -> bytes:
 
 def decode_register(data: bytes) -> Register:
     """Read what `encode_register` wrote. Raises ValueError if it is not a register."""
-    global _registers
-    decoder = _registers
-    if decoder is None:
+    return decoder_of(Register).decode(data)
+
+
+def decoder_of(type: type[_T]) -> msgspec.json.Decoder[_T]:
+    """Return what reads a value from JSON bytes, built on first use; safe in any thread."""
+    found = _decoders.get(type)
+    if found is None:
         with _building:
-            decoder = _registers = msgspec.json.Decoder(Register)
-    return decoder.decode(data)
+            found = _decoders[type] = msgspec.json.Decoder(type)
+    return found
 
 
 def genesis(vault_id: str) -> Head:

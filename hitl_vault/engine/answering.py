@@ -44,46 +44,6 @@ class Answering(Looking):
     @abstractmethod
     async def _shown(self, id: str) -> None: ...
 
-    async def approve(
-        self,
-        id: str,
-        *,
-        reviewer: str,
-        reason: str = "",
-        details: Details | None = None,
-        payload_sha256: str | None = None,
-    ) -> Request:
-        """Vote for a request; with `details`, for the action with those details instead.
-
-        Nothing proves who calls this, so the vote is recorded as `edited`.
-
-        Args:
-            payload_sha256: The digest of what the reviewer was shown (`payload_in_force`); None
-                takes what is in force now.
-
-        Raises:
-            Refused: The vote may not count; the message says why and what to do.
-            Conflict: It is decided otherwise, or no longer what was shown.
-            InvalidRequest: The changed details cannot be accepted.
-        """
-        answer = Answer.APPROVE if details is None else Answer.EDIT
-        return await self.vote(
-            id,
-            answer,
-            reviewer=reviewer,
-            reason=reason,
-            details=details,
-            payload_sha256=payload_sha256,
-        )
-
-    async def reject(
-        self, id: str, *, reviewer: str, reason: str = "", payload_sha256: str | None = None
-    ) -> Request:
-        """Vote against a request. Takes and raises what `approve` does."""
-        return await self.vote(
-            id, Answer.REJECT, reviewer=reviewer, reason=reason, payload_sha256=payload_sha256
-        )
-
     async def vote(
         self,
         id: str,

@@ -16,7 +16,7 @@ from hitl_vault.core.canonical import payload_sha256 as digest_over
 from hitl_vault.core.canonical import with_details
 from hitl_vault.core.model import Details, Request, Status
 from hitl_vault.engine.checks import MAX_TEXT_BYTES, digest_of, name_of, text_of, word_of
-from hitl_vault.engine.execution import Execution
+from hitl_vault.engine.execution import LocalExecution
 from hitl_vault.engine.looking import Looking
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.timers import mark_if_dead
@@ -66,7 +66,7 @@ class Claiming(Looking):
             Denied: The policy forbids it now, whatever was approved.
         """
         request = await self.get(id)
-        run = Execution(
+        run = LocalExecution(
             self._parts,
             self.policies,
             self._submit,
@@ -117,7 +117,7 @@ class Claiming(Looking):
         text_of(error, "error", MAX_TEXT_BYTES)
         request = await self.get(id)
         held = request.claim
-        run = Execution(
+        run = LocalExecution(
             self._parts,
             self.policies,
             self._submit,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
@@ -44,37 +45,28 @@ _ENDED = {
 Submit = Callable[[Any], Awaitable[Receipt]]
 
 
-class Execution:
+class Execution(ABC):
     """The single right to execute one approved request, as an async context.
 
     Entering claims (raises `Conflict` if anybody did before, `Refused` if it may not run). Leaving
     records `executed` with `result`, `failed` if the block raised, `unknown` if it was torn away
     (cancelled, interrupted, exiting). One object claims once and is entered once.
-
-    A `claim_id` of the caller's own makes claiming again the same claim; `expected` is the digest
-    of what the caller means to run.
     """
 
-    def __init__(
-        self,
-        parts: Parts,
-        policies: Policies,
-        submit: Submit,
-        report: Submit,
-        id: str,
-        executor: str | None,
-        *,
-        claim_id: str | None = None,
-        expected: str | None = None,
-    ) -> None:
-        self._parts, self._policies = parts, policies
-        self._submit, self._report = submit, report
-        self._id, self._executor = id, executor or parts.executor
+    def __init__(self, id: str, executor: str, claim_id: str) -> None:
+        self._id, self._executor = id, executor
         self._request: Request | None = None
         self._claiming = self._entered = False
-        self._named, self._expected = claim_id is not None, expected
-        self.claim_id = claim_id or f"claim-{parts.token()}"
+        self.claim_id = claim_id
         self.result: Any = None
+
+    @abstractmethod
+    async def _take(self) -> Request:
+        """Take the claim and return the request as claimed; see `_not_begun` for a failed try."""
+
+    @abstractmethod
+    async def _record(self, finish: c.Finish) -> None:
+        """Record how it ended. Raises StorageError if it could not be stored."""
 
     @property
     def request(self) -> Request:
@@ -106,43 +98,8 @@ class Execution:
         if self._claiming:
             raise Conflict("this execution has claimed before; make a new one to claim again")
         self._claiming = True
-        request = await self._approved()
-        present = with_details(request.action, request.details)
-        now = self._parts.clock.now()
-        denied_by = self._policies.denied_by(present, now, request.verdict)
-        digest = payload_sha256(present)
-        claim = c.Claim(
-            id=request.id,
-            claim_id=self.claim_id,
-            executor=self._executor,
-            holder=self._parts.presence.hold(),
-            # what would not run as the executor means it is nothing that anybody approved
-            payload_sha256=digest if self._expected in {None, digest} else "",
-            denied_by=denied_by,
-        )
-        try:
-            with self._parts.tracer.span("hitl.claim", request.trace, said(claim)):
-                receipt = await self._submit(claim)
-        except Refused as refused:
-            if denied_by:
-                raise Denied(str(refused), request) from refused
-            raise
-        except (asyncio.CancelledError, StorageError):
-            if not self._named:  # who named the claim may claim again: it is the same one
-                await asyncio.shield(self._not_begun())
-            raise
-        assert receipt.request is not None
-        self._request = receipt.request
-        return receipt.request
-
-    async def _approved(self) -> Request:
-        heard = self._parts.ledger.heard(self._id)
-        if heard is not None and heard.request.status is Status.APPROVED:
-            return heard.request  # nothing of it changes any more; the ledger judges the claim
-        request = await self._parts.ledger.get(self._id)
-        if request is None:
-            raise RequestNotFound(f"there is no request {self._id}")
-        return request
+        self._request = await self._take()
+        return self._request
 
     async def _not_begun(self) -> None:
         """A claim that was on its way may have been stored: say that nothing ran under it."""
@@ -184,7 +141,7 @@ class Execution:
             error=error[:_MAX_ERROR_CHARS],
         )
         try:
-            await self._report(finish)
+            await self._record(finish)
         except StorageError as problem:
             raise OutcomeNotRecorded(
                 self._not_recorded(status, problem), self._request
@@ -198,6 +155,72 @@ class Execution:
             f"{told}; it must not run again. It is recorded as soon as that works, while this "
             f"program runs; after that, {resolving(self._id)}"
         )
+
+
+class LocalExecution(Execution):
+    """An execution in the process that holds the vault open: it lives as long as the process.
+
+    A `claim_id` of the caller's own makes claiming again the same claim; `expected` is the digest
+    of what the caller means to run.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        policies: Policies,
+        submit: Submit,
+        report: Submit,
+        id: str,
+        executor: str | None,
+        *,
+        claim_id: str | None = None,
+        expected: str | None = None,
+    ) -> None:
+        super().__init__(id, executor or parts.executor, claim_id or f"claim-{parts.token()}")
+        self._named, self._expected = claim_id is not None, expected
+        self._parts, self._policies = parts, policies
+        self._submit, self._report = submit, report
+
+    async def _take(self) -> Request:
+        request = await self._approved()
+        present = with_details(request.action, request.details)
+        now = self._parts.clock.now()
+        denied_by = self._policies.denied_by(present, now, request.verdict)
+        digest = payload_sha256(present)
+        claim = c.Claim(
+            id=request.id,
+            claim_id=self.claim_id,
+            executor=self._executor,
+            holder=self._parts.presence.hold(),
+            # what would not run as the executor means it is nothing that anybody approved
+            payload_sha256=digest if self._expected in {None, digest} else "",
+            denied_by=denied_by,
+        )
+        try:
+            with self._parts.tracer.span("hitl.claim", request.trace, said(claim)):
+                receipt = await self._submit(claim)
+        except Refused as refused:
+            if denied_by:
+                raise Denied(str(refused), request) from refused
+            raise
+        except (asyncio.CancelledError, StorageError):
+            if not self._named:  # who named the claim may claim again: it is the same one
+                await asyncio.shield(self._not_begun())
+            raise
+        assert receipt.request is not None
+        return receipt.request
+
+    async def _approved(self) -> Request:
+        heard = self._parts.ledger.heard(self._id)
+        if heard is not None and heard.request.status is Status.APPROVED:
+            return heard.request  # nothing of it changes any more; the ledger judges the claim
+        request = await self._parts.ledger.get(self._id)
+        if request is None:
+            raise RequestNotFound(f"there is no request {self._id}")
+        return request
+
+    async def _record(self, finish: c.Finish) -> None:
+        await self._report(finish)
 
 
 def resolving(id: str) -> str:

@@ -21,7 +21,7 @@ from hitl_vault.engine.execution import as_json, exact_json, resolving
 from hitl_vault.errors import Conflict, Denied, ExecutionFailed, InvalidRequest, OutcomeUnknown
 
 if TYPE_CHECKING:
-    from hitl_vault.engine.orchestrator import Orchestrator
+    from hitl_vault.engine.approval_desk import ApprovalDesk
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -44,7 +44,7 @@ class Guard:
 
     def __init__(
         self,
-        hitl: Orchestrator,
+        hitl: ApprovalDesk,
         *,
         type: str,
         description: str,
@@ -87,7 +87,7 @@ class Guard:
         bound: inspect.BoundArguments,
     ) -> _R:
         details = _details(signature, bound, self._ignore)
-        verdict = self._hitl.evaluate(self._type, details, **self._who)
+        verdict = await self._hitl.verdict_on(self._type, details, **self._who)
         key = self._key_for(details)
         # what was asked under this key stays bound to it, whatever the policy says by now
         asked = key is not None and await self._hitl.was_asked(key)

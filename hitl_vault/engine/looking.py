@@ -45,7 +45,11 @@ class Looking(ABC):
 
     async def was_asked(self, key: str) -> bool:
         """True if a request was made with this key."""
-        return await self._parts.ledger.get_by_key(name_of(key, "key")) is not None
+        return await self.get_by_key(key) is not None
+
+    async def get_by_key(self, key: str) -> Request | None:
+        """Return the request that was made with this key, None if none was."""
+        return await self._parts.ledger.get_by_key(name_of(key, "key"))
 
     async def check_status(self, id: str) -> Status:
         """Return where a request stands now, a passed deadline included."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.canonical import payload_sha256
 from hitl_vault.core.events import Recorded
-from hitl_vault.core.model import Details, Effect, Repeats, Request, Status, Verdict
+from hitl_vault.core.model import Details, Effect, Repeats, Request, Verdict
 from hitl_vault.engine.answering import Answering
 from hitl_vault.engine.checkpoints import Checkpoints
 from hitl_vault.engine.checks import (
-    MAX_TEXT_BYTES,
     action_of,
     count_of,
     id_of,
@@ -24,29 +23,28 @@ from hitl_vault.engine.checks import (
     known_id,
     name_of,
     seconds_of,
-    text_of,
 )
 from hitl_vault.engine.claiming import Claiming
 from hitl_vault.engine.codes import issue_where_wanted
+from hitl_vault.engine.composing import Composing
 from hitl_vault.engine.desk import Desk
 from hitl_vault.engine.display import Display
-from hitl_vault.engine.execution import Execution, as_json
+from hitl_vault.engine.execution import Execution, LocalExecution
 from hitl_vault.engine.granted import answer_by_grant
 from hitl_vault.engine.granting import Granting
-from hitl_vault.engine.guard import Guard
 from hitl_vault.engine.outbox import OutboxRunner
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.policy_record import PolicyRecord
 from hitl_vault.engine.readiness import readiness
 from hitl_vault.engine.recording import Recording
+from hitl_vault.engine.reporting import Reporting
 from hitl_vault.engine.showing import standing
 from hitl_vault.engine.timers import Timers
-from hitl_vault.engine.waiting import Waiting, refusal_of
+from hitl_vault.engine.waiting import Waiting
 from hitl_vault.errors import (
     Conflict,
     Denied,
-    HitlVaultError,
     Indeterminate,
     InvalidRequest,
     NotOpen,
@@ -63,7 +61,7 @@ _POLL_S = 1.0
 _NOT_OPEN = "it is not open; open it first: `async with Orchestrator(...) as hitl:`"
 
 
-class Orchestrator(Answering, Claiming, Granting):
+class Orchestrator(Answering, Claiming, Granting, Composing):
     """The approval desk of one vault; use it as `async with Orchestrator("vault") as hitl:`.
 
     Guarantees:
@@ -116,8 +114,7 @@ class Orchestrator(Answering, Claiming, Granting):
         self._recording = Recording(parts)
         self._desk = Desk(parts, self._display, self.policies, self._recording, self._policy_record)
         self._waiting = Waiting(parts, self._display)
-        self._unreported: dict[str, c.Finish] = {}
-        self._reporter: asyncio.Task[None] | None = None
+        self._reporting = Reporting(self._submit, parts.clock.sleep)
         self._timers = Timers(parts, self._recording, self._display.show_soon, self._slowly)
         self._outbox = (
             OutboxRunner(parts, parts.telling) if parts.watching and parts.telling else None
@@ -155,9 +152,8 @@ class Orchestrator(Answering, Claiming, Granting):
             if self._outbox is not None:
                 release.push_async_callback(self._outbox.aclose)
             release.push_async_callback(parts.watcher.aclose)
+            await self._reporting.stop()
             tasks, self._tasks = self._tasks, []
-            if self._reporter is not None:
-                tasks.append(self._reporter)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -169,10 +165,7 @@ class Orchestrator(Answering, Claiming, Granting):
             _log.error("a change of the reviewers could not be recorded: %s", error)
 
     async def _leave(self, parts: Parts) -> None:
-        while self._unreported:  # more may come while these are stored
-            _, finish = self._unreported.popitem()
-            with contextlib.suppress(HitlVaultError):  # its end stays unknown, as its claim shows
-                await parts.ledger.submit(finish)
+        await self._reporting.leave(parts.ledger.submit)
         try:
             await self._display.flush()
         except StorageError as error:  # a note is a view: the next process shows what this did not
@@ -205,9 +198,17 @@ class Orchestrator(Answering, Claiming, Granting):
         self.policies.reload()
         return self.policies.evaluate(action, now)
 
-    def requires_approval(self, type: str, details: Details, **who: str) -> bool:
-        """True unless the policy allows the action without asking."""
-        return self.evaluate(type, details, **who).effect is not Effect.ALLOW
+    async def verdict_on(
+        self,
+        type: str,
+        details: Details,
+        *,
+        requested_by: str = "agent",
+        agent: str = "",
+        run_id: str = "",
+    ) -> Verdict:
+        """Return what `evaluate` returns, for code that may have the desk of a service instead."""
+        return self.evaluate(type, details, requested_by=requested_by, agent=agent, run_id=run_id)
 
     async def request_approval(
         self,
@@ -308,19 +309,6 @@ class Orchestrator(Answering, Claiming, Granting):
         self._listen()
         return await self._waiting.for_decision(known_id(id), seconds_of(timeout))
 
-    async def wait_for_approval(self, id: str, timeout: float | str | None = None) -> Request:
-        """Return the request once it is approved; only then.
-
-        Raises:
-            Rejected, Expired, Cancelled: It will not be approved.
-            WaitTimeout: `timeout` passed first; the request waits on.
-            RequestNotFound: There is no such request.
-        """
-        request = await self.wait_for_decision(id, timeout)
-        if not request.status.was_approved:
-            raise refusal_of(request)
-        return request
-
     async def wait_for_outcome(self, id: str, timeout: float | str | None = None) -> Request:
         """Return the request once its execution has ended, or it can no longer be executed."""
         self._listen()
@@ -355,57 +343,7 @@ class Orchestrator(Answering, Claiming, Granting):
         known_id(id)
         if executor is not None:
             name_of(executor, "executor")
-        return Execution(self._parts, self.policies, self._submit, self._report, id, executor)
-
-    def guard(
-        self,
-        type: str,
-        description: str = "",
-        *,
-        key: str | Callable[..., str] | None = None,
-        requested_by: str = "agent",
-        agent: str = "",
-        run_id: str = "",
-        timeout: float | str | None = None,
-        ignore: Iterable[str] = (),
-    ) -> Guard:
-        """Return a decorator: evaluate, ask, wait, claim, run once, record.
-
-        With a `key`, every call returns the result as JSON values, so that the call that ran it
-        and the calls after it return the same; see `engine.guard.Guard`.
-
-        Raises:
-            InvalidRequest: An argument cannot be accepted, or the function cannot be guarded.
-        """
-        return Guard(
-            self,
-            type=type,
-            description=description,
-            key=key,
-            who={"requested_by": requested_by, "agent": agent, "run_id": run_id},
-            timeout=timeout,
-            ignore=ignore,
-        )
-
-    async def mark_executed(self, id: str, result: Any = None) -> Request:
-        """Record that an approved request was executed elsewhere: claim and finish it at once."""
-        return await self._mark(id, Status.EXECUTED, result=result)
-
-    async def mark_failed(self, id: str, error: str) -> Request:
-        """Record that executing an approved request failed."""
-        text_of(error, "error", MAX_TEXT_BYTES)
-        return await self._mark(id, Status.FAILED, error=error)
-
-    async def _mark(
-        self, id: str, status: Status, *, result: Any = None, error: str = ""
-    ) -> Request:
-        request = await self.get(id)
-        if request.status is status and request.result == as_json(result):
-            return request
-        run = self.execution(id)
-        await run.claim()
-        await run.finish(status, result=result, error=error)
-        return await self.get(id)
+        return LocalExecution(self._parts, self.policies, self._submit, self._report, id, executor)
 
     # looking
 
@@ -485,32 +423,7 @@ class Orchestrator(Answering, Claiming, Granting):
                 raise Conflict(_sentence(receipt), receipt.request)
 
     async def _report(self, finish: c.Finish) -> Receipt:
-        """Submit the end of an execution; what cannot be stored now is tried again later."""
-        self._unreported[finish.claim_id] = finish
-        try:
-            receipt = await self._submit(finish)
-        except StorageError:
-            if self._open is not None and self._reporter is None:
-                self._reporter = asyncio.create_task(self._report_later(), name="hitl-report")
-            raise
-        except HitlVaultError:
-            self._unreported.pop(finish.claim_id, None)
-            raise
-        self._unreported.pop(finish.claim_id, None)
-        return receipt
-
-    async def _report_later(self) -> None:
-        try:
-            while self._unreported:
-                await self._parts.clock.sleep(_POLL_S)
-                await self._report_again()
-        finally:
-            self._reporter = None
-
-    async def _report_again(self) -> None:
-        for finish in list(self._unreported.values()):
-            with contextlib.suppress(HitlVaultError):  # kept where it may still be stored
-                await self._report(finish)
+        return await self._reporting.report(finish)
 
     async def _shown(self, id: str) -> None:
         """Let the running desk show it with its next flush; without one, show it now."""

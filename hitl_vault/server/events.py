@@ -17,11 +17,11 @@ from sse_starlette import EventSourceResponse
 
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.events import Kind, Recorded
-from hitl_vault.errors import InvalidRequest
+from hitl_vault.errors import InvalidRequest, TooFast, Unauthenticated
 from hitl_vault.server import samples
 from hitl_vault.server.feed import Feed, Pick, Told, event_shown
 from hitl_vault.server.identities import Anyone, At, acting_as, check_sees, who_calls
-from hitl_vault.server.problems import TooFast, Unauthenticated, responses
+from hitl_vault.server.problems import responses
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.shapes import answer, event_stream, shown
 

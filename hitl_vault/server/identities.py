@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from hitl_vault.core.access import ANYONE, Identity, Scope, identity_of
 from hitl_vault.core.model import Request as Asked
-from hitl_vault.server.problems import Forbidden, Unauthenticated
+from hitl_vault.errors import Forbidden, Unauthenticated
 from hitl_vault.server.serving import Serving
 
 _SCHEME = "bearer "
@@ -125,13 +125,18 @@ def acting_as(caller: Identity, name: str | None, field: str, *, default: str = 
     return caller.name
 
 
+def sees(caller: Identity, request: Asked) -> bool:
+    """True if this caller may look at this request."""
+    return caller.may(Scope.READ) or caller.is_named(request.action.requested_by)
+
+
 def check_sees(caller: Identity, request: Asked) -> None:
     """Let a caller without the right to read everything see its own requests only.
 
     Raises:
         Forbidden: It is somebody else's.
     """
-    if not caller.may(Scope.READ) and not caller.is_named(request.action.requested_by):
+    if not sees(caller, request):
         raise Forbidden(f"{request.id} was asked by somebody else, and this token may not read it")
 
 

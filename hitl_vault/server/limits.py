@@ -11,7 +11,7 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from hitl_vault.server.problems import TooFast
+from hitl_vault.errors import TooFast
 
 
 class Limits:

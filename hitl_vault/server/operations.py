@@ -13,8 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from hitl_vault.core.access import Identity, Scope
+from hitl_vault.errors import Forbidden, TooFast, Unauthenticated
 from hitl_vault.server.identities import At, address_of, who_calls
-from hitl_vault.server.problems import Forbidden, TooFast, Unauthenticated, responses
+from hitl_vault.server.problems import responses
 from hitl_vault.server.shapes import answer
 
 router = APIRouter(tags=["operation"])

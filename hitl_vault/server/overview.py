@@ -7,7 +7,6 @@ import io
 from contextlib import closing
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
@@ -49,7 +48,7 @@ async def evaluate(body: EvaluateBody, at: At, caller: Anyone) -> Response:
     verdict = at.hitl.evaluate(
         body.type, body.details, requested_by=who, agent=body.agent, run_id=body.run_id
     )
-    return answer(msgspec.to_builtins(verdict))
+    return answer(records.verdict_record(verdict))
 
 
 @router.get(

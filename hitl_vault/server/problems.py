@@ -19,36 +19,11 @@ from starlette.exceptions import HTTPException
 
 from hitl_vault import records
 from hitl_vault.core.model import Request as Asked
-from hitl_vault.errors import HitlVaultError
+from hitl_vault.errors import HitlVaultError, TooFast, Unauthenticated
 
 _log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 _A_FAULT = 500
-
-
-class Unauthenticated(HitlVaultError):
-    """Nobody said who calls, or the token does not count."""
-
-    code = "unauthenticated"
-    http_status = 401
-
-
-class Forbidden(HitlVaultError):
-    """The caller is known, and may not do this."""
-
-    code = "forbidden"
-    http_status = 403
-
-
-class TooFast(HitlVaultError):
-    """The caller sends more than the service takes from one caller; `after_s` seconds later."""
-
-    code = "too_fast"
-    http_status = 429
-
-    def __init__(self, message: str, after_s: float) -> None:
-        super().__init__(message)
-        self.after_s = after_s
 
 
 class Problem(BaseModel):

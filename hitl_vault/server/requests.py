@@ -11,13 +11,13 @@ from hitl_vault import records
 from hitl_vault.core.access import Scope
 from hitl_vault.core.model import Request as Asked
 from hitl_vault.core.model import Status
-from hitl_vault.errors import Conflict, RequestNotFound, WaitTimeout
+from hitl_vault.errors import Conflict, Forbidden, RequestNotFound, WaitTimeout
 from hitl_vault.server import samples
 from hitl_vault.server.idempotency import IdempotencyKey, request_key
-from hitl_vault.server.identities import Anyone, Asker, At, acting_as, check_sees
+from hitl_vault.server.identities import Anyone, Asker, At, acting_as, check_sees, sees
 from hitl_vault.server.leaving import unless_gone
 from hitl_vault.server.paging import cursor_of, place_of
-from hitl_vault.server.problems import Forbidden, responses
+from hitl_vault.server.problems import responses
 from hitl_vault.server.shapes import (
     Ask,
     CheckBody,
@@ -128,6 +128,9 @@ async def find(
         str | None,
         Query(description="Stands in its id, description, details, names, reasons or remarks."),
     ] = None,
+    key: Annotated[
+        str | None, Query(description="Asked with this key: one, or none; nothing else counts.")
+    ] = None,
     after: Annotated[
         str | None, Query(description="`next` of the page before: go on from there.")
     ] = None,
@@ -137,6 +140,10 @@ async def find(
 
     Pages hold every request once, whatever is asked meanwhile: newer ones stand before the first.
     """
+    if key is not None:
+        asked = await at.hitl.get_by_key(key)
+        mine = [asked] if asked is not None and sees(caller, asked) else []
+        return answer({"requests": [records.request_record(one) for one in mine], "next": None})
     if not caller.may(Scope.READ):
         requested_by = acting_as(caller, requested_by, "requested_by")
     found = await at.hitl.list_requests(

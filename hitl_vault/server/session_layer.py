@@ -15,8 +15,8 @@ from fastapi.responses import Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hitl_vault.errors import HitlVaultError
-from hitl_vault.server.problems import Forbidden, answer_to, told
+from hitl_vault.errors import Forbidden, HitlVaultError
+from hitl_vault.server.problems import answer_to, told
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.sessions import CSRF_HEADER, FORM_FIELD, Sessions
 from hitl_vault.server.signing_in.pages import page

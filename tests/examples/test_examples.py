@@ -137,3 +137,14 @@ def test_two_of_three_people_approve_and_one_veto_ends_it(vault):
     assert "payroll ran this morning" in said
     assert said.endswith("exit 0")
     assert statuses(vault) == ["approved", "rejected"]
+
+
+def test_an_agent_far_from_the_vault_pays_once_what_was_approved_in_it(vault):
+    """It asks over HTTP, a person ticks the note, it pays; started again, it does not pay again."""
+    with a_person(vault, "approve"):
+        first = run_example("remote_agent.py", vault, python)
+        second = run_example("remote_agent.py", vault, python)
+    for said in (first, second):
+        assert "paid 1500 to vendor@example.com for INV-2024-002" in said
+        assert said.endswith("exit 0")
+    assert statuses(vault) == ["executed"]

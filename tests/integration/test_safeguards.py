@@ -115,7 +115,7 @@ async def test_an_end_that_could_not_be_stored_is_stored_later(vault, monkeypatc
                 run.result = "done"
                 monkeypatch.setattr(hitl._parts.ledger, "submit", full)
         monkeypatch.setattr(hitl._parts.ledger, "submit", submit)
-        await hitl._report_again()
+        await hitl._reporting.again()
         assert (await hitl.get(id)).result == "done"
 
 

@@ -20,9 +20,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from hitl_vault.core.voting import person
-from hitl_vault.errors import ConfigError
+from hitl_vault.errors import ConfigError, Forbidden, Unauthenticated
 from hitl_vault.server.gate_layer import LOOPBACK
-from hitl_vault.server.problems import Forbidden, Unauthenticated
 from hitl_vault.server.serving import OidcSettings
 from hitl_vault.server.sessions import Begun
 

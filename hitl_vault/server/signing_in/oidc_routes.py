@@ -13,9 +13,8 @@ from hitl_vault.config import STATE_FOLDER
 from hitl_vault.core.access import DEFAULT, Caller
 from hitl_vault.core.sign_in import Way, own_page
 from hitl_vault.core.voting import person
-from hitl_vault.errors import HitlVaultError
+from hitl_vault.errors import Forbidden, HitlVaultError, Unauthenticated
 from hitl_vault.server.identities import At, address_of
-from hitl_vault.server.problems import Forbidden, Unauthenticated
 from hitl_vault.server.serving import OidcSettings, Serving
 from hitl_vault.server.sessions import Begun
 from hitl_vault.server.signing_in.oidc import Provider, name_in

@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 
 from hitl_vault.core.access import Caller, Scope, Token
 from hitl_vault.core.sign_in import Way, own_page
-from hitl_vault.errors import HitlVaultError
+from hitl_vault.errors import Forbidden, HitlVaultError, TooFast, Unauthenticated
 from hitl_vault.server.identities import At, address_of
-from hitl_vault.server.problems import Forbidden, TooFast, Unauthenticated, headers_of
+from hitl_vault.server.problems import headers_of
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.signing_in.pages import STATIC, page, static
 

@@ -153,7 +153,7 @@ async def test_an_interruption_on_a_full_disk_stays_one(
         async with hitl.execution(approved.id):
             office.ledger.failing = 1
             raise asyncio.CancelledError
-    await hitl._report_again()
+    await hitl._reporting.again()
     assert (await hitl.get(approved.id)).status is Status.UNKNOWN
 
 
