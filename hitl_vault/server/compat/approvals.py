@@ -1,5 +1,5 @@
-"""Owns the approvals whose `action_id` the caller chooses, under `/api/v1/approvals`. Never decides:
-the engine does. What shares a path with another service is in `shared`.
+"""Owns the approvals whose `action_id` the caller chooses, under `/api/v1/approvals`. Never
+decides: the engine does. What shares a path with another service is in `shared`.
 
 Its fields in the words of the engine: `action_id` is the request's id, `action_type` the type,
 `context` the details, `timeout_seconds` the time to answer.
@@ -8,14 +8,14 @@ Its fields in the words of the engine: `action_id` is the request's id, `action_
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from hitl_vault.core.access import Identity, Scope
-from hitl_vault.core.model import MAX_ID_BYTES, Answer, Request, Status, is_valid_id
+from hitl_vault.core.model import Answer, Request, Status, is_valid_id
 from hitl_vault.errors import Conflict, InvalidRequest, RequestNotFound
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, seconds, see, see_pending
@@ -100,7 +100,7 @@ def state_of(seen: Seen) -> State:
 
 def id_of(action_id: str) -> str:
     """Return the request's id for an action's: the same, or one made of it where it cannot be."""
-    if is_valid_id(action_id) and len(action_id) <= MAX_ID_BYTES:
+    if is_valid_id(action_id):
         return action_id
     return _CODED + hashlib.sha256(action_id.encode("utf-8", "replace")).hexdigest()[:40]
 
@@ -195,9 +195,7 @@ async def decide(action_id: str, body: DecideBody, at: At, caller: Voter) -> Res
 
 @router.post("/{action_id}/cancel", response_model=Approval, responses=faults(404, 409, 422))
 @router.post("/{action_id}/cancel/", include_in_schema=False)
-async def cancel(
-    action_id: str, at: At, caller: Anyone, reason: Annotated[str, Query()] = ""
-) -> Response:
+async def cancel(action_id: str, at: At, caller: Anyone, reason: str = "") -> Response:
     """Withdraw what does not run yet: one's own, or anybody's for an operator."""
     request = await at.hitl.get(id_of(action_id))
     own = caller.may(Scope.ASK) and caller.is_named(request.action.requested_by)

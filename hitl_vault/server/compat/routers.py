@@ -1,4 +1,4 @@
-"""Owns the order of the other services' routes: fixed paths before ids. Never has a route itself."""
+"""Owns the order of the other services' routes: fixed paths before ids. Never a route."""
 
 from hitl_vault.server.compat import approvals, decisions, shared, signatures, workflows
 
