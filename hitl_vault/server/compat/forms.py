@@ -93,7 +93,7 @@ def route_answering(fault_of: Callable[[Request, Exception], Fault]) -> type[API
 def _written(body: Any, status: int, headers: Mapping[str, str]) -> Response:
     """Return an error as JSON that any reader takes, whatever was sent."""
     return Response(
-        json.dumps(body, ensure_ascii=True, allow_nan=False),
+        json.dumps(body, ensure_ascii=True, allow_nan=False, separators=(",", ":")),
         status_code=status,
         media_type="application/json",
         headers=dict(headers),
