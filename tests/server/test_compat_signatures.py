@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from compat_kit import DENY, EDIT, now_clock, open_desk
@@ -36,7 +36,7 @@ def secret(monkeypatch):
 
 def enrol(service, name=APPROVER, key_id="shared", env="HMAC_SECRET"):
     keys = HmacKeys(service.root / ".hitl" / "keys" / "hmac.toml")
-    return keys.add(name, key_id, datetime.now(UTC), until=None, env=env)
+    return keys.add(name, key_id, service.hitl.now(), until=None, env=env)
 
 
 def sign(id, decision, approver, expires_at, secret=SECRET):
