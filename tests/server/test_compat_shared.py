@@ -112,17 +112,19 @@ async def test_the_documentation_has_these_routes_with_their_answers(tmp_path):
         }
         always = {"401", "403", "429", "500", "503"}
         assert ours == {
-            ("post", "/workflows"): always | {"201", "409", "422"},
+            ("post", "/workflows"): always | {"400", "201", "409", "422"},
             ("get", "/workflows/{workflow_id}"): always | {"200", "404", "422"},
-            ("post", "/workflows/{workflow_id}/approve"): always | {"200", "404", "409", "422"},
-            ("post", "/workflows/{workflow_id}/reject"): always | {"200", "404", "409", "422"},
-            ("post", AT): always | {"200", "201", "409", "422"},
+            ("post", "/workflows/{workflow_id}/approve"): always
+            | {"200", "400", "404", "409", "422"},
+            ("post", "/workflows/{workflow_id}/reject"): always
+            | {"200", "400", "404", "409", "422"},
+            ("post", AT): always | {"400", "200", "201", "409", "422"},
             ("get", AT): always | {"200", "400", "422"},
             ("get", f"{AT}/{{id}}"): always | {"200", "404", "422"},
             ("post", f"{AT}/cleanup"): always | {"200"},
-            ("post", f"{AT}/{{action_id}}/decide"): always | {"200", "404", "409", "422"},
+            ("post", f"{AT}/{{action_id}}/decide"): always | {"200", "400", "404", "409", "422"},
             ("post", f"{AT}/{{action_id}}/cancel"): always | {"200", "404", "409", "422"},
             ("post", f"{AT}/decision"): always | {"200", "400", "404", "409", "422"},
-            ("post", f"{AT}/{{id}}/approve"): always | {"200", "404", "409", "422"},
-            ("post", f"{AT}/{{id}}/verify"): always | {"200", "404", "422"},
+            ("post", f"{AT}/{{id}}/approve"): always | {"200", "400", "404", "409", "422"},
+            ("post", f"{AT}/{{id}}/verify"): always | {"200", "400", "404", "422"},
         }

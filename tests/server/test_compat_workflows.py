@@ -145,6 +145,12 @@ async def test_what_cannot_be_read_is_422_whatever_it_holds(tmp_path, text):
         assert wrong.json()["detail"][0]["loc"][0] == "body"
 
 
+async def test_bytes_that_are_no_text_are_400_in_the_form_of_the_service(tmp_path):
+    async with open_desk(tmp_path) as (_, client):
+        wrong = await client.post("/workflows", content=b"\xff", headers=JSON)
+        assert (wrong.status_code, set(wrong.json())) == (400, {"detail"})
+
+
 async def test_what_the_policy_forbids_is_403_and_is_not_asked(tmp_path):
     async with open_desk(tmp_path, DENY) as (service, client):
         denied = await client.post("/workflows", json=ASKED)

@@ -176,7 +176,7 @@ async def clean_up(at: At, _: Operator) -> Response:
     return answer({"cleaned_up": await at.hitl.settle_overdue()})
 
 
-@router.post("/{action_id}/decide", response_model=Approval, responses=faults(404, 409, 422))
+@router.post("/{action_id}/decide", response_model=Approval, responses=faults(400, 404, 409, 422))
 @router.post("/{action_id}/decide/", include_in_schema=False)
 async def decide(action_id: str, body: DecideBody, at: At, caller: Voter) -> Response:
     """Approve or reject; the same decision again is no error."""

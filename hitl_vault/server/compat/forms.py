@@ -176,7 +176,7 @@ def in_words(names: Mapping[str, str]) -> Iterator[None]:
 
 
 _MEANING = {
-    400: "The request cannot be read, or a field cannot be accepted.",
+    400: "The body cannot be read, or a field cannot be accepted.",
     401: "No token, or one that does not count.",
     403: "The policy forbids it, a rule refuses it, or the caller may not do this.",
     404: "There is no such request.",

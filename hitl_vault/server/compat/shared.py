@@ -72,7 +72,7 @@ router = APIRouter(
     response_model=approvals.Approval | signatures.AgentApproval,
     responses={
         200: {"model": approvals.Approval, "description": "It was asked before."},
-        **faults(409, 422),
+        **faults(400, 409, 422),
     },
 )
 @router.post("/", status_code=201, include_in_schema=False)

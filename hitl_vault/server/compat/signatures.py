@@ -165,7 +165,7 @@ router = APIRouter(
 )
 
 
-@router.post("/{id}/approve", response_model=Signed, responses=faults(404, 409, 422))
+@router.post("/{id}/approve", response_model=Signed, responses=faults(400, 404, 409, 422))
 async def approve(id: str, body: SignedBody, at: At, caller: Voter) -> Response:
     """Decide, approve or reject, with a signature; once."""
     acting_as(caller, body.approver, "approver")  # what was signed is the name as it was said
@@ -195,7 +195,7 @@ async def approve(id: str, body: SignedBody, at: At, caller: Voter) -> Response:
     "/{id}/verify",
     response_model=Verified,
     response_model_exclude_none=True,
-    responses=faults(404, 422),
+    responses=faults(400, 404, 422),
 )
 async def verify(id: str, body: VerifyBody, at: At, caller: Anyone) -> Response:
     """Say whether an executor may go on: approved, with this signature, not expired, not used.

@@ -91,7 +91,7 @@ def _faults(error: Exception) -> Fault | None:
 router = APIRouter(prefix="/workflows", tags=["compatibility"], route_class=detail_route(_faults))
 
 
-@router.post("", status_code=201, response_model=WorkflowCreated, responses=faults(409, 422))
+@router.post("", status_code=201, response_model=WorkflowCreated, responses=faults(400, 409, 422))
 async def create(body: WorkflowBody, at: At, caller: Asker) -> Response:
     """Ask for a person's approval, and go on at once."""
     requester = acting_as(caller, body.requested_by, "requested_by")
@@ -117,13 +117,15 @@ async def get(workflow_id: str, at: At, caller: Anyone) -> Response:
     return answer(_record(seen))
 
 
-@router.post("/{workflow_id}/approve", response_model=Workflow, responses=faults(404, 409, 422))
+@router.post(
+    "/{workflow_id}/approve", response_model=Workflow, responses=faults(400, 404, 409, 422)
+)
 async def approve(workflow_id: str, body: ReviewBody, at: At, caller: Voter) -> Response:
     """Approve a workflow that waits; again is no error."""
     return await _vote(workflow_id, Answer.APPROVE, body, at, caller)
 
 
-@router.post("/{workflow_id}/reject", response_model=Workflow, responses=faults(404, 409, 422))
+@router.post("/{workflow_id}/reject", response_model=Workflow, responses=faults(400, 404, 409, 422))
 async def reject(workflow_id: str, body: ReviewBody, at: At, caller: Voter) -> Response:
     """Reject a workflow that waits; again is no error."""
     return await _vote(workflow_id, Answer.REJECT, body, at, caller)
