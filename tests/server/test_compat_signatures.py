@@ -77,17 +77,19 @@ async def test_a_request_is_answered_with_every_field(tmp_path):
         assert shown == body | dict.fromkeys(DECISION)
 
 
-async def test_a_request_may_say_when_it_expires(tmp_path):
+@pytest.mark.parametrize(("asked_s", "given_s"), [(300, 300), (7200, 1800)])
+async def test_a_request_says_when_it_expires_and_a_rule_may_shorten_it(tmp_path, asked_s, given_s):
     async with open_desk(tmp_path) as (_, client):
         body = await ask(
             client,
             agent="inbox_triage",
             action="quarantine",
             context={"email_id": "email_123", "risk_score": 92},
-            expires_in_seconds=300,
+            reason="High-risk email quarantine",
+            expires_in_seconds=asked_s,
         )
         times = [datetime.fromisoformat(body[name]) for name in ("requested_at", "expires_at")]
-        assert times[1] - times[0] == timedelta(seconds=300)
+        assert times[1] - times[0] == timedelta(seconds=given_s)
 
 
 def test_the_documented_formula_is_the_one_of_this_vault_byte_for_byte():
@@ -306,6 +308,7 @@ async def test_an_approval_with_changed_details_is_not_valid(tmp_path, secret):
     [
         ({"decision": "maybe"}, "decision"),
         ({"approver": ""}, "approver"),
+        ({"approver": "x" * 201}, "approver"),
         ({"approver": "user:admin"}, "approver"),
         ({"signature": "a3f7c2d1e5b8..."}, "signature"),
         ({"signature": None}, "signature"),

@@ -124,6 +124,7 @@ async def test_an_unknown_workflow_is_404(tmp_path):
         (ASKED | {"context": []}, "context", "dict_type"),
         (ASKED | {"action": ""}, "action", "string_too_short"),
         (ASKED | {"action": " "}, "action", "value_error"),
+        (ASKED | {"requested_by": " "}, "requested_by", "value_error"),
         (ASKED | {"context": {"n": 2**60}}, "context", "value_error"),
     ],
 )
@@ -211,6 +212,16 @@ async def test_what_was_approved_with_changes_is_not_approved_for_who_cannot_see
         await service.hitl.approve(id, reviewer="alice", details=changed)
         body = (await client.get(f"/workflows/{id}")).json()
         assert (body["status"], body["context"]) == ("REJECTED", changed)
+
+
+async def test_too_much_at_once_is_429_in_the_form_of_the_service(tmp_path):
+    settings = {"max_requests_per_minute": 1}
+    async with serving(tmp_path / "vault", settings, open=True) as service:
+        client = service.client()
+        await ask(client)
+        more = await client.post("/workflows", json=ASKED)
+        assert (more.status_code, set(more.json())) == (429, {"detail"})
+        assert len(await service.hitl.list_requests()) == 1
 
 
 async def test_with_tokens_names_are_the_tokens_own(tmp_path):

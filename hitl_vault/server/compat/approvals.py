@@ -24,7 +24,9 @@ from hitl_vault.server.problems import Forbidden
 from hitl_vault.server.requests import CHANNEL
 from hitl_vault.server.shapes import answer
 
-_WORDS = {"id": "action_id", "type": "action_type", "details": "context"}
+_WORDS = {"id": "action_id", "type": "action_type", "details": "context"} | {
+    same: same for same in ("description", "run_id", "requested_by")
+}
 _FOREVER_S = 10 * 365 * 24 * 3600
 _CODED = "action-"
 MOST = 500
@@ -181,7 +183,7 @@ async def clean_up(at: At, _: Operator) -> Response:
 async def decide(action_id: str, body: DecideBody, at: At, caller: Voter) -> Response:
     """Approve or reject; the same decision again is no error."""
     reviewer = acting_as(caller, body.decided_by, "decided_by")
-    with in_words({"reviewer": "decided_by"}):
+    with in_words({"reviewer": "decided_by", "reason": "reason"}):
         request = await at.hitl.vote(
             id_of(action_id),
             Answer.APPROVE if body.approved else Answer.REJECT,

@@ -29,7 +29,16 @@ from hitl_vault.server.shapes import answer
 from hitl_vault.signatures import DECISIONS, FORMULA_TYPE, formula_envelope
 
 PREFIX = "appr_"
-_WORDS = {"type": "action", "requested_by": "agent", "details": "context", "description": "reason"}
+_WORDS = {
+    "type": "action",
+    "requested_by": "agent",
+    "agent": "agent",
+    "details": "context",
+    "description": "reason",
+}
+_SAID = {"reviewer": "approver", "reason": "comment"} | {
+    same: same for same in ("approver", "signature")
+}
 _FOREVER_S = 10 * 365 * 24 * 3600
 _ID_BYTES = 8
 _INVALID = "Invalid signature"
@@ -172,7 +181,7 @@ async def approve(id: str, body: SignedBody, at: At, caller: Voter) -> Response:
     request = await at.hitl.get(id)
     if request.status is not Status.PENDING:
         raise Conflict("it is decided already", request)
-    with in_words({"reviewer": "approver", "approver": "approver", "signature": "signature"}):
+    with in_words(_SAID):
         request = await at.hitl.vote(
             id,
             _ANSWERS[body.decision],

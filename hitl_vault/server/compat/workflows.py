@@ -22,7 +22,12 @@ from hitl_vault.server.identities import Anyone, Asker, At, Voter, acting_as, ch
 from hitl_vault.server.requests import CHANNEL
 from hitl_vault.server.shapes import answer
 
-_WORDS = {"type": "action", "description": "action", "details": "context"}
+_WORDS = {
+    "type": "action",
+    "description": "action",
+    "details": "context",
+    "requested_by": "requested_by",
+}
 _FOREVER_MIN = 10 * 365 * 24 * 60
 
 State = Literal["PENDING", "APPROVED", "REJECTED", "TIMED_OUT"]
