@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iter
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -223,6 +224,9 @@ class Orchestrator:
     def vault_id(self) -> str:
         """The vault's id."""
         return self.hitl.vault_id
+    def now(self) -> datetime:
+        """Return the time that deadlines are judged by."""
+        return self.hitl.now()
 
     def notices(self) -> list[Notice]:
         """Return what a person should know about the folders."""
