@@ -224,6 +224,7 @@ class Orchestrator:
     def vault_id(self) -> str:
         """The vault's id."""
         return self.hitl.vault_id
+
     def now(self) -> datetime:
         """Return the time that deadlines are judged by."""
         return self.hitl.now()

@@ -21,10 +21,10 @@ from hitl_vault.core.access import Identity
 from hitl_vault.core.model import Answer, Request, Status, Vote
 from hitl_vault.core.statement import parse_envelope
 from hitl_vault.errors import Conflict, RequestNotFound, TrustError
+from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, exact, see
 from hitl_vault.server.identities import Anyone, At, Voter, acting_as, check_sees
-from hitl_vault.server.requests import CHANNEL
 from hitl_vault.server.shapes import answer
 from hitl_vault.signatures import DECISIONS, FORMULA_TYPE, formula_envelope
 

@@ -16,10 +16,10 @@ from pydantic import BaseModel, Field
 from hitl_vault.core.model import Answer, Request, Status
 from hitl_vault.engine.checks import MAX_NAME_BYTES
 from hitl_vault.errors import Conflict, Refused, RequestNotFound
+from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, seconds, see
 from hitl_vault.server.identities import Anyone, Asker, At, Voter, acting_as, check_sees
-from hitl_vault.server.requests import CHANNEL
 from hitl_vault.server.shapes import answer
 
 _WORDS = {
