@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iter
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
@@ -322,6 +323,10 @@ class Orchestrator(ApprovalDesk[wiring.Orchestrator]):
     def vault_id(self) -> str:
         """The vault's id: what its chain of events begins with and signed answers name."""
         return self.hitl.vault_id
+
+    def now(self) -> datetime:
+        """Return the time that deadlines are judged by."""
+        return self.hitl.now()
 
     def capabilities(self) -> Capabilities:
         """Say what the ledger guarantees."""

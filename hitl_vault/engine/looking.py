@@ -36,6 +36,10 @@ class Looking(ABC):
     @abstractmethod
     def _check_open(self) -> None: ...
 
+    def now(self) -> datetime:
+        """Return the time that deadlines are judged by."""
+        return self._parts.clock.now()
+
     async def get(self, id: str) -> Request:
         """Return one request. Raises RequestNotFound."""
         request = await self._parts.ledger.get(known_id(id))

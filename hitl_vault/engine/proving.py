@@ -92,18 +92,19 @@ async def signed(parts: Parts, request: Request, vote: c.Vote, proof: str) -> c.
         envelope = parse_envelope(proof.strip())
         if envelope.payload_type == FORMULA_TYPE:
             level = Assurance.AUTHENTICATED  # it does not cover what was approved
-            _check_formula(request, vote, envelope)
+            spelt = _spelt(request, vote, envelope)
         else:
             level = Assurance.SIGNED
             _check_statement(parts, vote, envelope)
-        key = await _key_of(parts, vote, envelope)
+            spelt = [envelope]
+        known, key = await _signer(parts, vote, spelt)
     except TrustError as error:
         await refuse(parts, vote, str(error))
     proven = replace(
         vote,
         assurance=level,
-        proof=envelope_text(replace(envelope, key_id=key.key_id)),
-        proof_id=envelope.proof_id,
+        proof=envelope_text(replace(known, key_id=key.key_id)),
+        proof_id=known.proof_id,
         valid_from=key.valid_from,
         valid_until=key.valid_until,
     )
@@ -129,7 +130,8 @@ def _check_statement(parts: Parts, vote: c.Vote, envelope: Envelope) -> None:
         raise TrustError(_DIFFERS[name].format(stated=shown, wanted=getattr(wanted, name)))
 
 
-def _check_formula(request: Request, vote: c.Vote, envelope: Envelope) -> None:
+def _spelt(request: Request, vote: c.Vote, envelope: Envelope) -> list[Envelope]:
+    """Return what may have been signed: the same approval, its deadline in each spelling in use."""
     decision = DECISIONS.get(vote.answer)
     if decision is None or vote.edit is not None:
         raise TrustError("this kind of signature can only approve or reject")
@@ -141,6 +143,20 @@ def _check_formula(request: Request, vote: c.Vote, envelope: Envelope) -> None:
     ]
     if envelope.payload not in wanted:
         raise TrustError("it was signed for another request, decision, approver or deadline")
+    others = [payload for payload in wanted if payload != envelope.payload]
+    return [envelope, *(replace(envelope, payload=payload) for payload in others)]
+
+
+async def _signer(parts: Parts, vote: c.Vote, spelt: list[Envelope]) -> tuple[Envelope, KeyInForce]:
+    """Return the one of these that was signed, and the key that did."""
+    problem: TrustError | None = None
+    for envelope in spelt:
+        try:
+            return envelope, await _key_of(parts, vote, envelope)
+        except TrustError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
 
 
 async def _key_of(parts: Parts, vote: c.Vote, envelope: Envelope) -> KeyInForce:

@@ -18,6 +18,7 @@ from hitl_vault.server import (
     overview,
     requests,
 )
+from hitl_vault.server.compat.routers import compat_routers
 from hitl_vault.server.following import following
 from hitl_vault.server.gate_layer import GateLayer
 from hitl_vault.server.header_layer import HeaderLayer
@@ -75,6 +76,8 @@ def create_app(serving: Serving) -> FastAPI:
     app.include_router(signing_in.router)
     if serving.oidc is not None:
         app.include_router(_oidc_router(serving.oidc))
+    for router in compat_routers:
+        app.include_router(router)
     _document_problems(app)
     app.add_middleware(SessionLayer, serving=serving)
     app.add_middleware(GateLayer, serving=serving)

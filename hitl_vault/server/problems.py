@@ -1,7 +1,7 @@
 """Owns how errors are answered: problem details (RFC 9457), from the one tree of errors.
 
 Never shows a traceback, a path of this machine or a secret. Routes of other documented services
-answer in those services' own form; see `seeds`.
+answer in those services' own form; see `compat.forms`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,12 @@ from hitl_vault.core.statement import (
     parse_statement,
 )
 from hitl_vault.errors import Conflict, InvalidRequest, Refused, TrustError
-from hitl_vault.signatures import approval_signature, formula_envelope, sign_statement
+from hitl_vault.signatures import (
+    approval_signature,
+    expiry_spellings,
+    formula_envelope,
+    sign_statement,
+)
 
 SIGNED = """\
 default: ask
@@ -317,6 +322,23 @@ async def test_a_signature_by_the_older_formula_is_for_one_request_and_deadline(
         await by_formula(office, hitl, one, at=later)
     forged = formula_envelope(one.id, "approved", "alice", at, "00" * 32)
     assert "not right" in await refused(office, hitl, one, forged)
+
+
+async def test_a_signature_by_the_older_formula_counts_however_its_deadline_was_spelled(
+    office, hitl
+):
+    """Who passes it on need not know the spelling; what is kept is what was signed."""
+    for number in range(3):
+        asked = await hitl.request_approval("secret", "Read", {"number": number})
+        at = expiry_spellings(asked.expires_at)[number]
+        signature = approval_signature(asked.id, "approved", "alice", at, SECRET)
+        for told_at in expiry_spellings(asked.expires_at):
+            proof = formula_envelope(asked.id, "approved", "alice", told_at, signature)
+            decided = await hitl.vote(asked.id, Answer.APPROVE, reviewer="alice", proof=proof)
+            assert decided.status is Status.APPROVED
+        kept = parse_envelope(decided.votes[0].proof).payload.decode()
+        assert kept == f"{asked.id}:approved:alice:{at}"
+        assert (len(decided.votes), decided.refused) == (1, 0)
 
 
 async def test_a_signature_by_the_older_formula_says_nothing_of_changed_details(office, hitl):
