@@ -195,7 +195,8 @@ def _url(text: str, source: str) -> str:
     except ValueError:
         good = False
     plain = text.strip().isascii() and text.strip().isprintable() and " " not in text.strip()
-    if text.strip() and not (good and plain and not (found.query or found.fragment)):
+    more = good and (found.path.strip("/") or found.query or found.fragment)
+    if text.strip() and not (good and plain and not more):
         raise ConfigError(
             f"{source}: serve_url must be where people reach hitl serve, such as "
             f"https://desk.example.com, not {text[:200]!r}"
