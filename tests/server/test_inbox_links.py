@@ -193,6 +193,8 @@ async def test_messages_carry_the_link_where_a_service_is_set_up(tmp_path):
         asked = News(recorded=issued, request=now, link=without)
         assert f"· on its page: {without}" in renderer.render([asked], request.created_at)[1]
         assert with_code not in repr(news)
+        several = renderer.render([asked, asked], request.created_at)[1]
+        assert several.count(f"To answer: on its page, {without}") == 2
 
 
 @pytest.mark.parametrize("error", [RuntimeError("odd"), StorageError("the disk is full")])
