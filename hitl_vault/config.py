@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from itertools import permutations
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from hitl_vault.adapters.watch.names import is_ignored
 from hitl_vault.core.durations import parse_duration
@@ -49,6 +50,7 @@ class Settings:
     policy_lock: bool = False
     checkpoint_to: str = ""
     checkpoint_every_s: float = 86400.0
+    serve_url: str = ""
     max_pending_per_agent: int = 0
     max_requests_per_minute: int = 0
     alert_pending: int = 10
@@ -76,7 +78,7 @@ _ABOVE_ZERO = {
     *("timeout_s", "use_within_s", "rescan_s"),
     *("checkpoint_every_s", "code_valid_s", "alert_within_s"),
 }
-_MAY_BE_EMPTY = {"checkpoint_to"}
+_MAY_BE_EMPTY = {"checkpoint_to", "serve_url"}
 _MOST = 1_000_000
 _CHOICES = {"watch": ("auto", "events", "polling"), "codes": ("auto", "off")}
 
@@ -178,9 +180,28 @@ def _checked(key: str, value: Any, source: str) -> Any:
     choices = _CHOICES.get(key, (value,))
     if value not in choices:
         raise ConfigError(f"{source}: {key} must be one of {', '.join(choices)}, not {value!r}")
+    if key == "serve_url":
+        return _url(value, source)
     if key.endswith("_folder") or key == "policy":
         _check_relative(key, value.split("/"), source)
     return value
+
+
+def _url(text: str, source: str) -> str:
+    """Return an address without its last slash; links are made of it, so nothing may follow."""
+    try:
+        found = urlsplit(text.strip())
+        good = found.scheme in {"http", "https"} and bool(found.hostname) and found.port != 0
+    except ValueError:
+        good = False
+    plain = text.strip().isascii() and text.strip().isprintable() and " " not in text.strip()
+    more = good and (found.path.strip("/") or found.query or found.fragment)
+    if text.strip() and not (good and plain and not more):
+        raise ConfigError(
+            f"{source}: serve_url must be where people reach hitl serve, such as "
+            f"https://desk.example.com, not {text[:200]!r}"
+        )
+    return text.strip().rstrip("/")
 
 
 def _check_relative(key: str, parts: Sequence[str], source: str) -> None:

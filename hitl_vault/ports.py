@@ -17,6 +17,7 @@ from hitl_vault.core.commands import Command, RegisterCommand
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.register import Register
+from hitl_vault.core.trends import Trends
 from hitl_vault.ports_watching import Tallying
 
 if TYPE_CHECKING:  # listing requests must not load the readers of notes
@@ -182,6 +183,13 @@ class Ledger(Tallying, Protocol):
         """Count what waits, and how what was asked since then was decided.
 
         Fast whatever the number of requests: it loads none but those whose deadline has passed.
+        """
+        ...
+
+    async def trends(self, since: datetime, moments: int) -> Trends:
+        """Return how the desk went since then, told at so many moments (2 or more).
+
+        Reads every request, as `figures` does.
         """
         ...
 

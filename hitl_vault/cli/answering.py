@@ -317,7 +317,7 @@ def answer_all(
 
 def _say(request: Request, grant: Grant | None) -> None:
     from hitl_vault.cli.printing import stamp
-    from hitl_vault.cli.telling import decision_line
+    from hitl_vault.document.sentences import decision_line
     from hitl_vault.records import standing
 
     print(f"{request.id} {decision_line(request, standing(request))}", flush=True)

@@ -90,7 +90,7 @@ def request(
 def _print_asked(asked: Request, note: str | None, *, as_json: bool) -> None:
     from hitl_vault import records
     from hitl_vault.cli.printing import is_terminal, remark, safe
-    from hitl_vault.cli.telling import unwritten
+    from hitl_vault.document.sentences import unwritten
 
     if as_json:
         print(records.as_json(records.request_record(asked) | {"note": note}))
@@ -141,7 +141,7 @@ async def _wait(hitl: Orchestrator, id: str, timeout: str | None, *, as_json: bo
     from hitl_vault import records
     from hitl_vault.cli.printing import remark
     from hitl_vault.cli.progress import waiting
-    from hitl_vault.cli.telling import decision_line
+    from hitl_vault.document.sentences import decision_line
 
     try:
         async with waiting(await hitl.get(id)):

@@ -12,9 +12,9 @@ from typing import Any
 
 from hitl_vault.cli.printing import Cell, Column, print_lines, print_table, safe, status_cell
 from hitl_vault.cli.progress import waiting
-from hitl_vault.cli.telling import decision_line
 from hitl_vault.core.chain import Break
 from hitl_vault.core.model import Request
+from hitl_vault.document.sentences import decision_line
 from hitl_vault.errors import Expired, Rejected
 from hitl_vault.wiring import Orchestrator
 

@@ -95,7 +95,7 @@ def show_group(group: Sequence[Request], place: str) -> None:
 
 
 def _show_member(number: int, request: Request, own: dict[str, str]) -> None:
-    from hitl_vault.cli.telling import time_left
+    from hitl_vault.document.sentences import time_left
 
     summary = safe(request.verdict.summary, limit=300)
     left = time_left(request, datetime.now(UTC))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hitl_vault import records
 from hitl_vault.cli.opening import desk, reading
 from hitl_vault.cli.printing import remark, safe, stamp
-from hitl_vault.cli.telling import subject, what, who
+from hitl_vault.document.sentences import subject, what, who
 
 if TYPE_CHECKING:
     from hitl_vault.core.events import Recorded

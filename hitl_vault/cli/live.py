@@ -17,7 +17,7 @@ from rich.text import Text
 from hitl_vault.cli.lines import ending_by_signal
 from hitl_vault.cli.opening import desk, log_to
 from hitl_vault.cli.printing import Cell, Column, console, rich_table, risk_cell, safe, stamp
-from hitl_vault.cli.telling import headline, subject, time_left, what, who
+from hitl_vault.document.sentences import headline, subject, time_left, what, who
 
 if TYPE_CHECKING:
     from hitl_vault.core.events import Recorded

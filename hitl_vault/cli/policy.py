@@ -171,7 +171,7 @@ def explain(
 
 def _print_explained(verdict: Verdict, findings: Sequence[Any]) -> None:
     from hitl_vault.cli.printing import Cell, Column, heading, print_fields, print_table, safe
-    from hitl_vault.cli.telling import needed
+    from hitl_vault.document.sentences import needed
 
     styles = {"allow": "green", "ask": "yellow", "deny": "red"}
     fields = [

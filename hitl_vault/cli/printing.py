@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
-from hitl_vault.document.inert import one_line
+from hitl_vault.document.sentences import safe as safe  # noqa: PLC0414  commands know it from here
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,12 +50,6 @@ class Column:
     wide: bool = False
     spare: bool = False
     right: bool = False
-
-
-def safe(text: object, *, limit: int = 2_000) -> str:
-    """Return text fit for a terminal: one line, its control, bidi and hidden characters named."""
-    plain = str(text)
-    return one_line(plain) if len(plain) <= limit else f"{one_line(plain[:limit])}…"
 
 
 def stamp(at: datetime) -> str:

@@ -37,7 +37,7 @@ async def waiting(request: Request) -> AsyncGenerator[None, None]:
 
 
 def _line(request: Request) -> str:
-    from hitl_vault.cli.telling import time_left
+    from hitl_vault.document.sentences import time_left
 
     left = time_left(request, datetime.now(UTC))
     return f"waiting for an answer to {request.id}, {left} left"

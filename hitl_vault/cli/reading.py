@@ -102,7 +102,7 @@ def _print_list(opened: Opened, found: list[Request], *, only_waiting: bool) -> 
 
 def _row(opened: Opened, request: Request, now: datetime) -> list[Cell]:
     from hitl_vault.cli.printing import Cell, risk_cell, safe, status_cell
-    from hitl_vault.cli.telling import headline, time_left
+    from hitl_vault.document.sentences import headline, time_left
     from hitl_vault.records import standing
 
     left = time_left(request, now)
@@ -162,7 +162,7 @@ def _print_request(
     from datetime import UTC, datetime
 
     from hitl_vault.cli.printing import Cell, heading, print_fields, print_lines, safe, status_cell
-    from hitl_vault.cli.telling import decision_line, headline, vote_line
+    from hitl_vault.document.sentences import decision_line, headline, vote_line
     from hitl_vault.records import as_json, standing
 
     now = datetime.now(UTC)
@@ -200,7 +200,7 @@ def _print_request(
 def asked_fields(request: Request, now: datetime) -> list[tuple[str, Cell]]:
     """Return the fields that say who asks what is needed, and why."""
     from hitl_vault.cli.printing import Cell, risk_cell, safe, stamp
-    from hitl_vault.cli.telling import needed, time_left
+    from hitl_vault.document.sentences import needed, time_left
 
     verdict, action = request.verdict, request.action
     waiting = request.status == "pending"
@@ -220,7 +220,7 @@ def asked_fields(request: Request, now: datetime) -> list[tuple[str, Cell]]:
 def print_history(history: list[Recorded], *, with_id: bool = False) -> None:
     """Print events, one a row."""
     from hitl_vault.cli.printing import Cell, Column, print_table, stamp
-    from hitl_vault.cli.telling import subject, what, who
+    from hitl_vault.document.sentences import subject, what, who
 
     columns = [Column(name="seq", right=True), Column(name="time (UTC)", spare=True)]
     columns += [Column(name="request")] if with_id else []

@@ -212,7 +212,7 @@ class _Review:
         self, request: Request, answer: Answer, reason: str, edited: Details | None = None
     ) -> bool:
         """Answer with what proves it; False if nothing was given where the rule demands it."""
-        from hitl_vault.cli.telling import decision_line
+        from hitl_vault.document.sentences import decision_line
 
         proof = self._proving.proof_for(request)
         if proof is None:
@@ -254,7 +254,7 @@ def _show(request: Request, place: str, root: Path) -> None:
     from hitl_vault.cli.printing import Cell, console, heading, print_fields, print_lines, safe
     from hitl_vault.cli.reading import asked_fields
     from hitl_vault.cli.tallying import load_people, tally_fields
-    from hitl_vault.cli.telling import headline, vote_line
+    from hitl_vault.document.sentences import headline, vote_line
     from hitl_vault.records import as_json
 
     print()

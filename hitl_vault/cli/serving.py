@@ -89,7 +89,7 @@ def serve(
     from hitl_vault.cli.opening import desk, locate
     from hitl_vault.config import STATE_FOLDER
 
-    root, _ = locate(vault)
+    root, of_vault = locate(vault)
     said: dict[str, Any] = {
         "host": host,
         "port": port,
@@ -105,6 +105,8 @@ def serve(
         load_server_settings(root / STATE_FOLDER / FILE),
         **{name: value for name, value in said.items() if value is not None},
     )
+    if not settings.url:  # links in messages lead there, whichever process sends them
+        settings = msgspec.structs.replace(settings, url=of_vault.serve_url)
     check_exposure(settings, open=open_to_all)
     lines = settings.lines()
     hitl = desk(vault, watching=True)

@@ -5,6 +5,7 @@ What the code itself is follows from the vault's code key, which never comes nea
 
 from __future__ import annotations
 
+import base64
 import hmac
 import unicodedata
 from dataclasses import replace
@@ -41,6 +42,19 @@ def code_text(
     number = int.from_bytes(digest[at : at + 4], "big") & 0x7FFF_FFFF
     digits = f"{number % 10**DIGITS:0{DIGITS}d}"
     return f"{digits[: DIGITS // 2]} {digits[DIGITS // 2 :]}"
+
+
+def link_text(
+    secret: bytes, *, vault: str, request: str, payload_sha256: str, reviewer: str, code_id: str
+) -> str:
+    """Return what a link carries in the place of the code it stands for: 32 letters and digits.
+
+    It follows from the same as the code, and is too long to be guessed: a link may be looked at
+    any number of times, which a code may not.
+    """
+    bound = rfc8785.dumps([vault, request, payload_sha256, reviewer, code_id])
+    digest = hmac.digest(secret, b"hitl-vault:link:1\n" + bound, "sha256")
+    return base64.b32encode(digest[:20]).decode().lower()
 
 
 def guess_text(secret: bytes, *, request: str, code_id: str, digits: str) -> str:

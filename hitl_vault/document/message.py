@@ -37,8 +37,9 @@ _MAX_HIDDEN = 10
 class News:
     """One event to tell. `request` is as it stands now, None for events of the vault as a whole.
 
-    `waits_for` names who must answer now; `code` is the one-time code of whom it is told to.
-    `hidden` are the places of the details that are not shown, as JSON Pointers.
+    `waits_for` names who must answer now; `code` is the one-time code of whom it is told to, and
+    `link` the address of the page that shows the request, which answers with that code. `hidden`
+    are the places of the details that are not shown, as JSON Pointers.
     """
 
     recorded: Recorded
@@ -46,6 +47,7 @@ class News:
     waits_for: tuple[str, ...] = ()
     note: str = ""
     code: str = field(default="", repr=False)
+    link: str = field(default="", repr=False)
     hidden: tuple[str, ...] = ()
 
 
@@ -105,6 +107,7 @@ def words(news: News, now: datetime) -> dict[str, Any]:
         "kind": event.kind.value,
         "at": _time(event.at),
         "code": one_line(news.code),
+        "link": one_line(news.link),
         "waits_for": [plain_line(name, limit=80) for name in news.waits_for],
         "title": "",
         "details": _of_alert(event) if event.kind in ALERTS else [],

@@ -198,6 +198,18 @@ class Answering(Looking):
         """
         return codes.text_for(self._parts, event)
 
+    async def linked(self, id: str, text: str) -> codes.Linked | None:
+        """Return whose one-time code a link stands for, None if it is no link of this request.
+
+        Uses nothing up: links are followed by programs that look through mail, too. `vote` with
+        the code it holds answers.
+
+        Raises:
+            RequestNotFound: There is no such request.
+            ConfigError: The vault's code key cannot be used.
+        """
+        return codes.linked(self._parts, await self.get(id), text)
+
     async def cancel(self, id: str, *, by: str = "agent", reason: str = "") -> Request:
         """Withdraw a request that does not run yet. Raises Conflict once it runs or has ended."""
         request = await self.get(id)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hitl_vault.core import codes
@@ -111,6 +113,49 @@ def text_of_code(parts: Parts, request: Request, code: Code) -> str:
         payload_sha256=code.payload_sha256,
         reviewer=code.reviewer,
         code_id=code.code_id,
+    )
+
+
+def link_of_code(parts: Parts, request: Request, code: Code) -> str:
+    """Return what a link carries that answers with this code."""
+    return codes.link_text(
+        code_secret(parts),
+        vault=parts.vault_id,
+        request=request.id,
+        payload_sha256=code.payload_sha256,
+        reviewer=code.reviewer,
+        code_id=code.code_id,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """What a link stands for: whose one-time `code`, and why it proves nothing any more.
+
+    `problem` is a sentence, "" while the code counts.
+    """
+
+    reviewer: str
+    problem: str
+    code: str = field(repr=False)
+
+
+def linked(parts: Parts, request: Request, typed: str) -> Linked | None:
+    """Return what a link with this text stands for, None if it is none of this request's.
+
+    Takes the same time whichever of the request's links it is, or none.
+    """
+    found = None
+    for code in request.codes:
+        right = link_of_code(parts, request, code)
+        if hmac.compare_digest(right.encode(), typed.encode("utf-8", "replace")):
+            found = code
+    if found is None:
+        return None
+    return Linked(
+        reviewer=found.reviewer,
+        problem=codes.spent_or_over(request, found, parts.clock.now()),
+        code=text_of_code(parts, request, found),
     )
 
 

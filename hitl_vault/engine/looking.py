@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from hitl_vault.core import lifecycle
 from hitl_vault.core.chain import Break, Head
+from hitl_vault.core.duties import who_must_answer
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request, Status
 from hitl_vault.core.tally import Tally
+from hitl_vault.core.trends import Trends
 from hitl_vault.engine.alerting import firing_now
 from hitl_vault.engine.alerts import Alert
 from hitl_vault.engine.checks import filter_of, known_id, moment_of, name_of
@@ -19,7 +21,7 @@ from hitl_vault.engine.desk import Desk, Notice
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
 from hitl_vault.errors import RequestNotFound
-from hitl_vault.ports import Capabilities, Place
+from hitl_vault.ports import Capabilities, Counts, Filter, Place
 from hitl_vault.ports_telling import Backlog
 
 
@@ -106,6 +108,10 @@ class Looking(ABC):
             )
         )
 
+    async def find(self, filter: Filter) -> list[Request]:
+        """Return the requests that match, as `list_requests` does."""
+        return await self._parts.ledger.find(filter)
+
     async def alerts(self) -> list[Alert]:
         """Return the alerts that fire now, by the thresholds in the settings (`alert_…`)."""
         return await firing_now(self._parts)
@@ -131,6 +137,25 @@ class Looking(ABC):
         """Return the figures over what was asked since then, as `hitl stats --json` prints them."""
         after = moment_of(since, "since", self._parts.clock.now())
         return await self._parts.ledger.figures(after)
+
+    async def counts(self, within_s: float = 86400.0) -> Counts:
+        """Return what waits, and how what was asked within this time was decided."""
+        since = self._parts.clock.now() - timedelta(seconds=within_s)
+        return await self._parts.ledger.count(since)
+
+    async def trends(self, within_s: float, moments: int = 49) -> Trends:
+        """Return what was asked within this time, and what became of it, counted."""
+        since = self._parts.clock.now() - timedelta(seconds=within_s)
+        return await self._parts.ledger.trends(since, moments)
+
+    def waits_for(self, request: Request) -> tuple[str, ...]:
+        """Return who may answer now and has not, by name; none where anybody may.
+
+        Raises:
+            ConfigError: The record of reviewers cannot be read.
+        """
+        found = who_must_answer(request, self._parts.people(), self._parts.clock.now())
+        return tuple(one.name for one in found)
 
     async def history(self, id: str) -> list[Recorded]:
         """Return what happened to a request, in order."""

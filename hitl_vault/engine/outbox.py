@@ -19,11 +19,11 @@ from functools import partial
 from hitl_vault.core.codes import open_codes
 from hitl_vault.core.duties import Duty, Way, duties, held_until, is_wanted, who_must_answer
 from hitl_vault.core.events import Kind, Recorded
-from hitl_vault.core.model import Request, Status
+from hitl_vault.core.model import Code, Request, Status
 from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.core.tracing import Trace
 from hitl_vault.document.message import News, facts, without
-from hitl_vault.engine.codes import text_of_code
+from hitl_vault.engine.codes import code_secret, link_of_code, text_of_code
 from hitl_vault.engine.parts import Parts, Telling
 from hitl_vault.errors import ConfigError, HitlVaultError, NotSent, StorageError
 from hitl_vault.ports import Filter
@@ -380,25 +380,37 @@ class OutboxRunner:
             return News(recorded=recorded, request=None)
         people = self._parts.people()
         shown = (await self._parts.vault.shown([request.id])).get(request.id)
+        code = self._code(duty, request, recorded, now)
         return News(
             recorded=recorded,
             request=request,
             waits_for=tuple(one.name for one in who_must_answer(request, people, now)),
             note=self._parts.vault.path_for(request.id) if shown is None else shown.path,
-            code=self._code(duty, request, recorded, now),
+            code="" if code is None else text_of_code(self._parts, request, code),
+            link=self._link(request, code),
         )
 
-    def _code(self, duty: Duty, request: Request, recorded: Recorded, now: datetime) -> str:
+    def _link(self, request: Request, code: Code | None) -> str:
+        """Return the address of the page for this request, "" where no service is set up."""
+        at = self._parts.options.serve_url
+        if not at:
+            return ""
+        if code is None:
+            return f"{at}/inbox/requests/{request.id}"
+        return f"{at}/link/{request.id}/{link_of_code(self._parts, request, code)}"
+
+    def _code(self, duty: Duty, request: Request, recorded: Recorded, now: datetime) -> Code | None:
         """Return the one-time code for exactly the person it is told to."""
         if duty.kind is not Kind.CODE_ISSUED or not duty.person:
-            return ""
+            return None
         named = recorded.event.data.get("code_id")
         for code in open_codes(request, duty.person, now):
             if code.code_id == named:
                 try:
-                    return text_of_code(self._parts, request, code)
+                    code_secret(self._parts)
                 except ConfigError as error:
                     raise NotSent(f"the one-time code cannot be worked out: {error}") from error
+                return code
         raise NotSent("the code can no longer be used; ask for a new one", again=False)
 
     def _addresses(self, parcel: Parcel) -> tuple[str, ...]:

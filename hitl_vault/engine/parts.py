@@ -44,6 +44,7 @@ class Options(Thresholds):
     max_requests_per_minute: int = 0
     code_valid_s: float = 3600.0
     codes: str = "auto"
+    serve_url: str = ""
 
 
 class Standing(TypedDict):

@@ -23,6 +23,7 @@ from hitl_vault.server.following import following
 from hitl_vault.server.gate_layer import GateLayer
 from hitl_vault.server.header_layer import HeaderLayer
 from hitl_vault.server.identities import NotSignedIn, lead_to_sign_in
+from hitl_vault.server.inbox import routes as inbox
 from hitl_vault.server.logs import Observed
 from hitl_vault.server.problems import Problem, add_problems
 from hitl_vault.server.serving import OidcSettings, Serving
@@ -78,6 +79,7 @@ def create_app(serving: Serving) -> FastAPI:
         app.include_router(_oidc_router(serving.oidc))
     for router in compat_routers:
         app.include_router(router)
+    app.include_router(inbox.router)
     _document_problems(app)
     app.add_middleware(SessionLayer, serving=serving)
     app.add_middleware(GateLayer, serving=serving)

@@ -32,6 +32,7 @@ from hitl_vault.core.register import REGISTER_ID, Grant, Register
 from hitl_vault.core.registering import ALERT_STANDS
 from hitl_vault.core.tally import BOUNDS_S, OTHER, Decided
 from hitl_vault.core.tracing import Trace
+from hitl_vault.core.trends import Rate
 from hitl_vault.errors import InvalidRequest, NotOpen, RequestNotFound, StorageError
 from hitl_vault.ports import Counts, Filter, Kept, Place
 from hitl_vault.testing.clock import START, FakeClock
@@ -1058,3 +1059,37 @@ async def test_figures_are_of_what_was_asked_since(ledger, clock):
     assert every["by_requester"] == {"invoice-agent": 2, "other": 1}
     late = await ledger.figures(START + timedelta(seconds=10))
     assert late["by_status"] == {"rejected": 1, "pending": 1}
+
+
+async def test_trends_say_what_became_of_what_was_asked(ledger, clock):
+    """Waiting over time, how long it took, and rates; what a grant answered took nobody any time."""
+    await accept(ledger, make_ask("before", timeout_s=100_000))
+    clock.advance(1000)
+    since = clock.now()
+    asked = [await accept(ledger, make_ask(f"f-{n}", timeout_s=5000)) for n in range(5)]
+    clock.advance(30)
+    await accept(ledger, make_vote(asked[0], "alice"))
+    clock.advance(370)
+    await accept(ledger, make_vote(asked[1], "bob", answer=Answer.REJECT))
+    await accept(ledger, c.Cancel(id=asked[2].id, by="agent"))
+    await accept(ledger, await granted(ledger))
+    clock.advance(600)
+    found = await ledger.trends(since, 6)
+    assert (found.asked, found.approved, found.rejected, found.expired) == (6, 2, 1, 0)
+    assert found.waiting == (6, 5, 3, 3, 3, 3)  # every 200 s
+    assert found.took == (1, 0, 1, 0, 0, 0, 0)
+    assert (found.median_s, found.p90_s) == (400, 400)
+    assert found.by_rule == (Rate(name="large-payment", asked=6, approved=2, rejected=1),)
+    assert found.by_requester == (
+        Rate(name="invoice-agent", asked=5, approved=1, rejected=1),
+        Rate(name="agent", asked=1, approved=1),
+    )
+    assert found.by_reviewer == (
+        Rate(name="alice", asked=1, approved=1),
+        Rate(name="bob", asked=1, rejected=1),
+    )
+    clock.advance(5000)  # nobody answered the last two, and nobody has recorded that
+    later = await ledger.trends(since, 2)
+    assert (later.expired, later.waiting) == (2, (6, 1))
+    nothing = await ledger.trends(clock.now(), 2)
+    assert (nothing.asked, nothing.median_s, nothing.by_rule) == (0, None, ())

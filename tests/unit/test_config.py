@@ -178,3 +178,20 @@ def test_no_vault_says_how_to_make_one(tmp_path):
     """Outside every vault."""
     with pytest.raises(VaultNotFound, match="--vault or HITL_VAULT"):
         find_vault(tmp_path, None)
+
+
+@pytest.mark.parametrize("given", ["https://desk.example.com", " http://10.0.0.1:8020/ ", ""])
+def test_where_people_reach_the_service_is_kept_without_its_last_slash(tmp_path, given):
+    (tmp_path / ".hitl").mkdir()
+    found = load_settings(tmp_path, {}, {"serve_url": given})
+    assert found.serve_url == given.strip().rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["desk.example.com", "ftp://a", "https://", "https://a/b", "https://a?b", "https://a b", 7],
+)
+def test_what_no_link_can_be_made_of_is_refused(tmp_path, given):
+    (tmp_path / ".hitl").mkdir()
+    with pytest.raises(ConfigError, match="serve_url"):
+        load_settings(tmp_path, {}, {"serve_url": given})

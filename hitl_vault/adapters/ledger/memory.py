@@ -20,6 +20,7 @@ from hitl_vault.core.model import Request, Status
 from hitl_vault.core.rates import WINDOW_S, Asked, is_limited
 from hitl_vault.core.register import REGISTER_ID, Register
 from hitl_vault.core.tally import Tally
+from hitl_vault.core.trends import Trends, trends_of
 from hitl_vault.errors import NotOpen
 from hitl_vault.ports import Capabilities, Clock, Counts, Filter, Receipt
 
@@ -138,6 +139,10 @@ class MemoryLedger(WakingLedger):
         for request in sorted(self._all(), key=lambda one: one.created_at):
             added.add(request)
         return added
+
+    async def trends(self, since: datetime, moments: int) -> Trends:
+        """Count everything that was asked."""
+        return trends_of(self._all(), since, self._clock.now(), moments)
 
     async def figures(self, since: datetime | None) -> dict[str, Any]:
         """Return the figures."""

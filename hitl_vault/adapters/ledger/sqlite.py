@@ -36,6 +36,7 @@ from hitl_vault.core.model import Request
 from hitl_vault.core.rates import Asked, is_limited
 from hitl_vault.core.register import Register
 from hitl_vault.core.tally import Tally
+from hitl_vault.core.trends import Trends, trends_of
 from hitl_vault.errors import Indeterminate, LedgerCorrupt, NotOpen, StorageError
 from hitl_vault.ports import Capabilities, Clock, Counts, Filter, Receipt
 
@@ -238,6 +239,13 @@ class SqliteLedger(WakingLedger):
     async def tally(self) -> Tally:
         """Add up every request in a thread."""
         return await asyncio.to_thread(self._aside, LedgerReader.tally)
+
+    async def trends(self, since: datetime, moments: int) -> Trends:
+        """Count in a thread."""
+        now = self._clock.now()
+        return await asyncio.to_thread(
+            self._aside, lambda reader: trends_of(reader.briefs(None), since, now, moments)
+        )
 
     async def figures(self, since: datetime | None) -> dict[str, Any]:
         """Return the figures, counted in a thread."""

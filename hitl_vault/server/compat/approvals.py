@@ -16,12 +16,11 @@ from pydantic import BaseModel, Field
 
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.model import Answer, Request, Status, is_valid_id
-from hitl_vault.errors import Conflict, InvalidRequest, RequestNotFound
+from hitl_vault.errors import Conflict, Forbidden, InvalidRequest, RequestNotFound
 from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, seconds, see, see_pending
 from hitl_vault.server.identities import Anyone, At, Operator, Voter, acting_as
-from hitl_vault.server.problems import Forbidden
 from hitl_vault.server.shapes import answer
 
 _WORDS = {"id": "action_id", "type": "action_type", "details": "context"} | {

@@ -16,13 +16,12 @@ from pydantic import BaseModel, Field
 from hitl_vault.core.access import Identity
 from hitl_vault.core.canonical import parse_json_object
 from hitl_vault.core.model import Answer, Details, Request
-from hitl_vault.errors import InvalidRequest, RequestNotFound
+from hitl_vault.errors import InvalidRequest, RequestNotFound, Unauthenticated
 from hitl_vault.records import as_json
 from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.compat.forms import Error, Said, error_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, seconds, see_pending
 from hitl_vault.server.identities import At, Voter, acting_as
-from hitl_vault.server.problems import Unauthenticated
 from hitl_vault.server.shapes import answer
 
 

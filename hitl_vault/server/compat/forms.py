@@ -19,8 +19,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from hitl_vault.errors import HitlVaultError, InvalidRequest, Refused
-from hitl_vault.server.problems import Forbidden, headers_of
+from hitl_vault.errors import Forbidden, HitlVaultError, InvalidRequest, Refused
+from hitl_vault.server.problems import headers_of
 
 _log = logging.getLogger(__name__)
 _A_FAULT = 500

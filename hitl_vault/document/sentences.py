@@ -1,4 +1,8 @@
-"""Owns the sentences about requests and events. Never prints; what it returns is safe to print."""
+"""Owns the sentences about requests and events, for terminals and pages. Never prints one.
+
+Every text from elsewhere in them is on one line, with what would act or hide named; a page escapes
+it besides.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,22 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from hitl_vault.cli.printing import safe
 from hitl_vault.core.durations import show_duration
 from hitl_vault.core.events import Event, Kind
 from hitl_vault.core.model import Assurance, Repeats, Request, Requirement, Stage, Status, Vote
 from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.core.statement import key_id_of
 from hitl_vault.core.voting import tally
+from hitl_vault.document.inert import one_line
 
 _FOLLOWING = frozenset({Kind.EDITED, Kind.APPROVED, Kind.REJECTED, Kind.EXPIRED})
 _ANSWERS = {"approve": "approves", "reject": "rejects", "edit": "approves with changes"}
+
+
+def safe(text: object, *, limit: int = 2_000) -> str:
+    """Return text fit to be shown: one line, its control, bidi and hidden characters named."""
+    plain = str(text)
+    return one_line(plain) if len(plain) <= limit else f"{one_line(plain[:limit])}…"
 
 
 def headline(request: Request) -> str:
@@ -36,17 +46,21 @@ def time_left(request: Request, now: datetime) -> str:
 
 def needed(need: Requirement) -> str:
     """Return who must approve and how sure we must be."""
-    groups = ", then ".join(_group(stage) for stage in need.stages)
     sure = {
         Assurance.EDITED: "an edited note is enough",
         Assurance.AUTHENTICATED: "authenticated: with hitl approve, or by a code in the note",
         Assurance.SIGNED: "signed: with hitl approve --sign KEY, or hitl ballot",
     }[need.assurance]
     reasons = ", ".join(answer.value for answer in need.require_reason)
-    said = [groups, sure]
+    said = [groups(need), sure]
     said += [f"a reason is required to {reasons}"] if reasons else []
     said += ["a repeat joins it while it waits"] if need.repeats is Repeats.JOIN else []
     return "; ".join(said)
+
+
+def groups(need: Requirement) -> str:
+    """Return who must approve, and how many."""
+    return ", then ".join(_group(stage) for stage in need.stages)
 
 
 def _group(stage: Stage) -> str:
