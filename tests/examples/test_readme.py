@@ -1,9 +1,12 @@
 """What the README tells a newcomer to type works as it says."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from people import a_person
@@ -33,6 +36,40 @@ def test_the_first_program_asks_pays_once_and_remembers(workspace):
     again = type_in(workspace, sys.executable, "agent.py")
     assert first == again == "paid 1500 USD to vendor@example.com\n"
     assert len(list((workspace / "vault" / "Pending_Approval").glob("*.md"))) == 1
+
+
+def test_the_walk_with_curl_ends_with_a_receipt(workspace):
+    """What the README says to type beside a running service asks, approves, claims and reports."""
+    block = README.partition("With nothing but curl")[2].split("```")[1].removeprefix("sh\n")
+    type_in(workspace, "hitl", "init", "vault")
+    with a_service(workspace / "vault") as url:
+        script = "set -eu\n" + block.replace("http://127.0.0.1:8020", url).replace(
+            "\ncurl", "\necho\ncurl"
+        )
+        told = type_in(workspace / "vault", "bash", "-c", script)
+    ended = json.loads(told.splitlines()[-1])
+    assert (ended["status"], ended["outcome"]["result"]) == ("executed", {"receipt": "R-88123"})
+    note = (workspace / "vault" / "Pending_Approval" / "approval_inv-1.md").read_text()
+    assert "R-88123" in note
+
+
+@contextmanager
+def a_service(vault: Path) -> Iterator[str]:
+    """`hitl serve` on a free port, until the block ends."""
+    hitl = Path(sys.executable).with_name("hitl")
+    command = [hitl, "serve", "--port", "0", "--vault", vault]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stderr is not None
+            told = ""
+            while (found := re.search(r"http://127\.0\.0\.1:\d+", told)) is None:
+                line = running.stderr.readline()
+                assert line, told
+                told += line
+            yield found[0]
+        finally:
+            running.terminate()
+            running.communicate(timeout=30)
 
 
 def test_every_command_of_the_readme_runs(workspace):
