@@ -52,7 +52,8 @@ async def healthz() -> Response:
 async def readyz(request: Request, at: At) -> Response:
     """Say whether calls can be answered: the ledger, the vault, the policy.
 
-    Why a part does not work is said to who may read or operate; to others the log says it.
+    A policy that cannot be read is told of and turns nobody away: the last good one is in force,
+    or everything asks. Why a part does not work is said to who may read or operate; to others the log says it.
     """
     problems = await at.readiness.look()
     if at.stopping.has_begun:
@@ -62,7 +63,7 @@ async def readyz(request: Request, at: At) -> Response:
         part: {"ok": not problem, "problem": problem and (problem if told else _SEE_THE_LOG)}
         for part, problem in problems.items()
     }
-    ready = not any(problems.values())
+    ready = not any(problem for part, problem in problems.items() if part != "policy")
     return answer({"ready": ready, "parts": parts}, 200 if ready else _NOT_READY)
 
 
