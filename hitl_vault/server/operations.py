@@ -53,7 +53,8 @@ async def readyz(request: Request, at: At) -> Response:
     """Say whether calls can be answered: the ledger, the vault, the policy.
 
     A policy that cannot be read is told of and turns nobody away: the last good one is in force,
-    or everything asks. Why a part does not work is said to who may read or operate; to others the log says it.
+    or everything asks. Why a part does not work is said to who may read or operate; to others the
+    log says it.
     """
     problems = await at.readiness.look()
     if at.stopping.has_begun:
