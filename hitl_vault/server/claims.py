@@ -39,10 +39,11 @@ async def claim(
 ) -> Response:
     """Of any number of callers one gets it, once. Run exactly the `details` of the answer.
 
-    Name the claim yourself (`claim_id`, or an Idempotency-Key): then claiming again after an answer
-    that was lost is the same claim. Report its end with finish before the lease ends, or renew it;
-    else its end is recorded as unknown, and a person resolves it. Only the agent that asked, or who
-    operates the vault, may claim.
+    Name the run yourself (`claim_id`, or an Idempotency-Key): then claiming again after an answer
+    that was lost is the same claim, with `again`. Use another name for every run: what started anew
+    and finds `again` cannot know whether it ran before, and must not run. Report its end with
+    finish before the lease ends, or renew it; else its end is recorded as unknown, and a person
+    resolves it. Only the agent that asked, or who operates the vault, may claim.
     """
     request = await at.hitl.get(id)
     check_owns(caller, request)
@@ -50,14 +51,14 @@ async def claim(
     if claim_id is None:
         named = idempotency_key and named_by(caller, idempotency_key)
         claim_id = named or f"claim-{secrets.token_hex(5)}"
-    claimed, lease = await at.leases.claim(
+    claimed, lease, again = await at.leases.claim(
         request.id,
         claim_id,
         _executor(caller, body.executor, request),
         body.payload_sha256,
         body.lease_s,
     )
-    return answer(_lease_record(claimed, lease))
+    return answer(_lease_record(claimed, lease, again=again))
 
 
 def _executor(caller: Identity, given: str | None, request: Request) -> str:
@@ -67,8 +68,9 @@ def _executor(caller: Identity, given: str | None, request: Request) -> str:
     return f"{caller.name}@{given}" if given else caller.name
 
 
-def _lease_record(request: Request, lease: Lease) -> dict[str, object]:
+def _lease_record(request: Request, lease: Lease, *, again: bool) -> dict[str, object]:
     return {
+        "again": again,
         "id": request.id,
         "claim_id": lease.claim_id,
         "executor": lease.executor,
@@ -93,7 +95,7 @@ async def renew(id: Id, body: RenewBody, at: At, caller: Anyone) -> Response:
     """
     check_owns(caller, await at.hitl.get(id))
     request, lease = await at.leases.renew(id, body.claim_id, body.lease_s)
-    return answer(_lease_record(request, lease))
+    return answer(_lease_record(request, lease, again=True))
 
 
 @router.post(

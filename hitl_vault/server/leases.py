@@ -43,15 +43,20 @@ class Leases:
     def __init__(self, hitl: Orchestrator, clock: Clock) -> None:
         self._hitl, self._clock = hitl, clock
         self._held: dict[tuple[str, str], Lease] = {}
+        self._begun: set[tuple[str, str]] = set()
 
     async def claim(
         self, id: str, claim_id: str, executor: str, payload_sha256: str | None, lease_s: float
-    ) -> tuple[Request, Lease]:
-        """Claim for an executor elsewhere, and begin its lease; claimed before, it goes on.
+    ) -> tuple[Request, Lease, bool]:
+        """Claim for an executor elsewhere, and begin its lease; claimed before, it goes on, and the
+        third is True: somebody may have run it under this name already.
 
         Raises what `Orchestrator.claim` raises.
         """
         _check(lease_s)
+        name = (id.casefold(), claim_id)
+        again = name in self._held or name in self._begun
+        self._begun.add(name)
         try:
             request = await self._hitl.claim(
                 id, claim_id=claim_id, executor=executor, payload_sha256=payload_sha256
@@ -59,7 +64,9 @@ class Leases:
         except (StorageError, asyncio.CancelledError):  # it may be stored, and nobody may come back
             self._keep(id, claim_id, executor, lease_s)
             raise
-        return request, self._keep(request.id, claim_id, executor, lease_s)
+        finally:
+            self._begun.discard(name)
+        return request, self._keep(request.id, claim_id, executor, lease_s), again
 
     def _keep(self, id: str, claim_id: str, executor: str, lease_s: float) -> Lease:
         known = self._held.get((id.casefold(), claim_id))

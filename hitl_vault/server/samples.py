@@ -95,7 +95,7 @@ CANCELLED = PENDING | {
     "reason": "The invoice was paid by card",
 }
 CLAIM = {
-    "claim_id": "worker-3:INV-2024-001",
+    "claim_id": "worker-3.run-8a1f",
     "executor": "invoice-agent@worker-3",
     "holder": "6a1f0c9be2d34475",
     "at": _CLAIMED,
@@ -117,6 +117,7 @@ EXECUTED = EXECUTING | {
 LEASE: dict[str, Any] = {
     "id": ID,
     "claim_id": CLAIM["claim_id"],
+    "again": False,
     "executor": CLAIM["executor"],
     "type": "payment",
     "details": DETAILS,

@@ -109,7 +109,7 @@ class ClaimBody(Body):
 
     model_config = shown(
         {
-            "claim_id": "worker-3:INV-2024-001",
+            "claim_id": "worker-3.run-8a1f",
             "executor": "worker-3",
             "payload_sha256": samples.PENDING["payload_sha256"],
             "lease_s": 3600,
@@ -117,7 +117,8 @@ class ClaimBody(Body):
     )
 
     claim_id: str | None = Field(
-        default=None, description="Your own name of the claim; claimed again, it is the same one."
+        default=None,
+        description="Your name of this one run; claimed again, it is the same claim, with `again`.",
     )
     executor: str | None = Field(default=None, description="Which of your processes it is.")
     payload_sha256: str | None = Field(
@@ -131,7 +132,7 @@ class ClaimBody(Body):
 class RenewBody(Body):
     """Which claim lives on."""
 
-    model_config = shown({"claim_id": "worker-3:INV-2024-001"})
+    model_config = shown({"claim_id": "worker-3.run-8a1f"})
 
     claim_id: str
     lease_s: float | None = Field(
@@ -144,7 +145,7 @@ class FinishBody(Body):
 
     model_config = shown(
         {
-            "claim_id": "worker-3:INV-2024-001",
+            "claim_id": "worker-3.run-8a1f",
             "status": "executed",
             "result": {"receipt": "R-88123"},
         }
@@ -252,6 +253,7 @@ class LeaseRecord(BaseModel):
     payload_sha256: str
     lease_s: float
     lease_ends_at: datetime = Field(description="Then its end is recorded as unknown.")
+    again: bool = Field(description="This name had the claim before: it may have run already.")
     request: RequestRecord
 
 
