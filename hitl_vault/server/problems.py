@@ -24,12 +24,13 @@ from hitl_vault.errors import HitlVaultError, TooFast, Unauthenticated
 _log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 _A_FAULT = 500
+_NOT_JSON = "send JSON, with the header Content-Type: application/json"
 
 
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 
-    type: str = Field(examples=["https://hitl-vault.dev/errors/conflict"])
+    type: str = Field(examples=["urn:hitl-vault:error:conflict"])
     title: str = Field(examples=["Conflict"])
     status: int = Field(examples=[409])
     detail: str = Field(examples=["20261121-093012-payment-7f3ac91e is rejected already"])
@@ -101,7 +102,7 @@ _CODES = {
 def _example(status: int) -> dict[str, Any]:
     code = _CODES[status]
     return {
-        "type": f"https://hitl-vault.dev/errors/{code}",
+        "type": f"urn:hitl-vault:error:{code}",
         "title": _title(code),
         "status": status,
         "detail": _MEANING[status],
@@ -127,7 +128,7 @@ def problem(
 ) -> Response:
     """Return the answer that says what went wrong."""
     body = {
-        "type": f"https://hitl-vault.dev/errors/{code}",
+        "type": f"urn:hitl-vault:error:{code}",
         "title": title or _title(code),
         "status": status,
         "detail": detail,
@@ -187,8 +188,12 @@ async def _known(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    unread = "json" not in request.headers.get("content-type", "")
     fields = [
-        {"field": ".".join(map(str, one["loc"][1:])) or str(one["loc"][0]), "problem": one["msg"]}
+        {
+            "field": ".".join(map(str, one["loc"][1:])) or str(one["loc"][0]),
+            "problem": _NOT_JSON if unread and tuple(one["loc"]) == ("body",) else one["msg"],
+        }
         for one in error.errors()
     ]
     detail = "; ".join(f"{one['field']}: {one['problem']}" for one in fields[:5])

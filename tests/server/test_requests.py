@@ -38,3 +38,13 @@ async def test_a_caller_without_a_token_is_asked_for_one(tmp_path):
         found = await service.client().get("/api/v1/requests")
         assert (found.status_code, found.headers["www-authenticate"]) == (401, "Bearer")
         assert found.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_body_that_is_not_called_json_is_told_how_to_be_sent(tmp_path):
+    """What curl sends where nothing is said."""
+    async with serving(tmp_path / "vault") as service:
+        agent = service.agent()
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        asked = await agent.post("/api/v1/requests", content='{"type": "payment"}', headers=form)
+        assert asked.status_code == 422
+        assert "Content-Type: application/json" in asked.json()["detail"]
