@@ -148,9 +148,21 @@ def _close_ballot(splices: Splices, request: Request) -> None:
     for key, value in (("reviewer", render.reviewer(request)), ("reason", render.reason(request))):
         if value and key in entries and text_of(entries[key]) == "":
             splices.set_property(key, quoted(value, names=True))
+    if "reviewer" in entries and _is_nobody_who_answered(splices.document, request):
+        splices.set_property("reviewer", quoted(render.reviewer(request), names=True))
     if "reason" in entries and _is_former_reason(splices.document, request):
         splices.set_property("reason", quoted(render.reason(request), names=True))
     _empty(splices, CODE)
+
+
+def _is_nobody_who_answered(document: Document, request: Request) -> bool:
+    """True if the note names somebody for a decision that others made: their answer was too late.
+
+    Properties are read by programs and dashboards, so a decision must not stand under a wrong name.
+    """
+    named = text_of(document.entries["reviewer"])
+    answered = {person(vote.reviewer) for vote in request.votes}
+    return bool(named and render.reviewer(request)) and person(named or "") not in answered
 
 
 def _is_former_reason(document: Document, request: Request) -> bool:

@@ -155,6 +155,7 @@ class Answers:
             return None
         if request.status is not Status.PENDING:
             self._display.seen(request.id, path, loaded.signature)
+            self._display.show_soon(request.id)
             return None
         near = f"near line {error.line}: " if error.line > 1 else ""
         sentence = (

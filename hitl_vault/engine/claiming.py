@@ -80,6 +80,10 @@ class Claiming(Looking):
         assert claimed.claim is not None
         if payload_sha256 not in {None, claimed.claim.payload_sha256}:
             raise Conflict(f"{run.claim_id} was claimed for other details before", claimed)
+        if executor is not None and claimed.claim.executor != executor:
+            raise Conflict(
+                f"{run.claim_id} was claimed by {claimed.claim.executor} before", claimed
+            )
         if claimed.claim.holder != self._parts.presence.hold():
             await mark_if_dead(self._parts, claimed)
             now = await self.get(request.id)
@@ -89,6 +93,15 @@ class Claiming(Looking):
                 now,
             )
         return claimed
+
+    def holds(self, request: Request, claim_id: str) -> bool:
+        """True if this claim is the request's, and this process holds it."""
+        held = request.claim
+        return (
+            held is not None
+            and held.claim_id == claim_id
+            and held.holder == self._parts.presence.hold()
+        )
 
     async def finish(
         self,

@@ -125,6 +125,7 @@ class Orchestrator(Answering, Claiming, Granting, Composing):
             await self._policy_record.update()
             await self._display.start()
             if parts.watching:
+                self._display.reads_first = True
                 parts.watcher.start(self._desk.hint)
                 self._tasks = [
                     asyncio.create_task(self._desk.run(), name="hitl-desk"),
@@ -166,6 +167,7 @@ class Orchestrator(Answering, Claiming, Granting, Composing):
 
     async def _leave(self, parts: Parts) -> None:
         await self._reporting.leave(parts.ledger.submit)
+        self._display.reads_first = False
         try:
             await self._display.flush()
         except StorageError as error:  # a note is a view: the next process shows what this did not

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from hitl_vault.core import commands as c
+from hitl_vault.core.model import Status
 from hitl_vault.errors import HitlVaultError, StorageError
 
 _T = TypeVar("_T")
@@ -25,7 +26,8 @@ class Reporting(Generic[_T]):
         sleep: Callable[[float], Awaitable[Any]],
     ) -> None:
         self._submit, self._sleep = submit, sleep
-        self._unreported: dict[str, c.Finish] = {}
+        # by request and claim: claims of two requests may have one name
+        self._unreported: dict[tuple[str, str], c.Finish] = {}
         self._again: asyncio.Task[None] | None = None
         self._left = False
 
@@ -35,7 +37,10 @@ class Reporting(Generic[_T]):
         Raises:
             StorageError: Not stored; it is tried again later.
         """
-        self._unreported[finish.claim_id] = finish
+        name = (finish.id.casefold(), finish.claim_id)
+        if finish.status is Status.UNKNOWN:  # an end that is known and waits to be stored stays
+            finish = self._unreported.get(name, finish)
+        self._unreported[name] = finish
         try:
             told = await self._submit(finish)
         except StorageError:
@@ -43,9 +48,9 @@ class Reporting(Generic[_T]):
                 self._again = asyncio.create_task(self._report_later(), name="hitl-report")
             raise
         except HitlVaultError:
-            self._unreported.pop(finish.claim_id, None)
+            self._unreported.pop(name, None)
             raise
-        self._unreported.pop(finish.claim_id, None)
+        self._unreported.pop(name, None)
         return told
 
     async def _report_later(self) -> None:

@@ -47,6 +47,7 @@ class Showing(Memory):
         self._failures: dict[str, str] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._next_save = 0.0
+        self.reads_first = False  # a running desk reads what a person wrote before it is written to
 
     def show_soon(self, id: str) -> None:
         """Bring the note up to date in a moment: approval, claim and end often come together."""
@@ -203,6 +204,8 @@ class Showing(Memory):
                     return
                 known = replace(known, path=found, pristine=False)
                 continue
+            if self._is_unread(request, known, loaded):
+                return
             # read after the note: what another process has shown meanwhile is never taken back
             request = await self._ledger.get(request.id) or request
             new = await self._patched(request, loaded)
@@ -210,6 +213,17 @@ class Showing(Memory):
                 return
         _log.warning("the note of %s keeps changing; it is brought up to date later", request.id)
         self.show_soon(request.id)
+
+    def _is_unread(self, request: Request, known: Shown, loaded: Loaded) -> bool:
+        """True if a person wrote into a decided note what the desk has still to read: it may be an
+        answer that came too late, and who gave it must be told. The desk has it shown then.
+        """
+        return (
+            self.reads_first
+            and request.status is not Status.PENDING
+            and loaded.signature != known.signature
+            and self._vault.folder_of(known.path) is not Folder.DONE
+        )
 
     async def _is_answerable(self, request: Request, known: Shown) -> bool:
         """True unless the note shows details that a reviewer has changed since."""

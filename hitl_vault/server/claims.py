@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from hitl_vault import records
 from hitl_vault.core.access import Identity
 from hitl_vault.core.model import Request
+from hitl_vault.errors import OutcomeNotRecorded
 from hitl_vault.server.idempotency import IdempotencyKey, named_by
 from hitl_vault.server.identities import Anyone, At, check_owns
 from hitl_vault.server.leases import Lease
@@ -109,8 +110,12 @@ async def finish(id: Id, body: FinishBody, at: At, caller: Anyone) -> Response:
     same report again changes nothing.
     """
     check_owns(caller, await at.hitl.get(id))
-    request = await at.hitl.finish(
-        id, body.claim_id, body.status, result=body.result, error=body.error
-    )
+    try:
+        request = await at.hitl.finish(
+            id, body.claim_id, body.status, result=body.result, error=body.error
+        )
+    except OutcomeNotRecorded:  # it is said, and stored as soon as that works
+        at.leases.drop(id, body.claim_id)
+        raise
     at.leases.drop(id, body.claim_id)
     return answer(records.request_record(request))

@@ -20,7 +20,7 @@ from hitl_vault.core.events import Kind, Recorded
 from hitl_vault.errors import InvalidRequest, TooFast, Unauthenticated
 from hitl_vault.server import samples
 from hitl_vault.server.feed import Feed, Pick, Told, event_shown
-from hitl_vault.server.identities import Anyone, At, acting_as, check_sees, who_calls
+from hitl_vault.server.identities import Anyone, At, acting_as, check_sees, serving, who_calls
 from hitl_vault.server.problems import responses
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.shapes import answer, event_stream, shown
@@ -182,6 +182,9 @@ def _counts(request: Request, caller: Identity) -> Callable[[], bool]:
     """Return what says whether the caller may still listen: a token may end, or be revoked."""
 
     def counts() -> bool:
+        held = getattr(request.state, "held", None)
+        if held is not None and not serving(request).sessions.counts(held):
+            return False
         try:
             return who_calls(request) == caller
         except (Unauthenticated, TooFast):

@@ -25,10 +25,15 @@ _MAX_ADDRESS, _MAX_HEADERS = 8192, 32_768
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^:\[\]/@]+)(:\d{1,5})?", re.IGNORECASE)
 
 
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+"""Headers by which a proxy says that it sent a request on."""
+
+
 class GateLayer:
     """Refuses what no route should see.
 
     - 421, a Host that is not ours: a name that somebody else let point here (DNS rebinding).
+    - 403, what a proxy sent on to a service that asks nobody for a token.
     - 400, a token in the address: addresses end up in logs. It is to be revoked.
     - 414 and 431, an address or headers without measure.
     - 413, a body above `max_body_bytes`, said or found; it is not read to its end.
@@ -71,6 +76,11 @@ class GateLayer:
                 "name people reach it by"
             )
             return problem(421, "foreign_host", detail, instance=path)
+        if self._options.open and any(name in headers for name in FORWARDED):
+            detail = (
+                "this service asks for no token, so it is for this machine alone; stop the proxy"
+            )
+            return problem(403, "forbidden", detail, instance=path)
         if len(path) + len(scope["query_string"]) > _MAX_ADDRESS:
             return _too(414, f"an address may have {_MAX_ADDRESS} letters", scope)
         if sum(len(name) + len(value) for name, value in scope["headers"]) > _MAX_HEADERS:

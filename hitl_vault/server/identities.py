@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from hitl_vault.core.access import ANYONE, Identity, Scope, identity_of
+from hitl_vault.core.access import ANYONE, Caller, Identity, Scope, identity_of
 from hitl_vault.core.model import Request as Asked
 from hitl_vault.errors import Forbidden, Unauthenticated
 from hitl_vault.server.serving import Serving
@@ -123,6 +123,17 @@ def acting_as(caller: Identity, name: str | None, field: str, *, default: str = 
     if name and not caller.is_named(name):
         raise Forbidden(f"{field}: this token is {caller.name}'s, not {name[:80]}'s")
     return caller.name
+
+
+def agent_of(caller: Identity, named: str) -> str:
+    """Return which agent an action is of: rules may allow to one what they deny to another.
+
+    Raises:
+        Forbidden: An agent's token names another agent.
+    """
+    if not named or caller.caller is not Caller.AGENT:
+        return named
+    return acting_as(caller, named, "agent")
 
 
 def sees(caller: Identity, request: Asked) -> bool:

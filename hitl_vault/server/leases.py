@@ -122,6 +122,8 @@ class Leases:
     async def _report(self, lease: Lease) -> None:
         said = f"{lease.executor} did not report within its lease of {show_duration(lease.seconds)}"
         try:
+            if not self._hitl.holds(await self._hitl.get(lease.id), lease.claim_id):
+                return  # it was claimed again elsewhere, and its lease is kept there
             await self._hitl.finish(
                 lease.id, lease.claim_id, Status.UNKNOWN, error=said, by="clock"
             )

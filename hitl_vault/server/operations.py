@@ -14,13 +14,13 @@ from pydantic import BaseModel
 
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.errors import Forbidden, TooFast, Unauthenticated
+from hitl_vault.server.gate_layer import FORWARDED
 from hitl_vault.server.identities import At, address_of, who_calls
 from hitl_vault.server.problems import responses
 from hitl_vault.server.shapes import answer
 
 router = APIRouter(tags=["operation"])
 _NOT_READY = 503
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _SEE_THE_LOG = "it does not work; the log of the service says why"
 
 
@@ -100,7 +100,7 @@ def _may_watch(request: Request) -> bool:
 
 def is_of_this_machine(request: Request) -> bool:
     """True for a caller on this machine itself; what came through a proxy is none."""
-    if request.client is None or any(name in request.headers for name in _FORWARDED):
+    if request.client is None or any(name in request.headers for name in FORWARDED):
         return False
     try:
         return ipaddress.ip_address(request.client.host).is_loopback

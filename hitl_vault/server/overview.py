@@ -16,7 +16,7 @@ from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.config import STATE_FOLDER
 from hitl_vault.core.access import Scope
 from hitl_vault.core.redaction import parse_redaction
-from hitl_vault.server.identities import Anyone, At, Looker, Operator, acting_as
+from hitl_vault.server.identities import Anyone, At, Looker, Operator, acting_as, agent_of
 from hitl_vault.server.problems import responses
 from hitl_vault.server.requests import Id, seen
 from hitl_vault.server.serving import Serving
@@ -46,7 +46,11 @@ async def evaluate(body: EvaluateBody, at: At, caller: Anyone) -> Response:
     if not caller.may(Scope.READ):
         who = acting_as(caller, body.requested_by, "requested_by")
     verdict = at.hitl.evaluate(
-        body.type, body.details, requested_by=who, agent=body.agent, run_id=body.run_id
+        body.type,
+        body.details,
+        requested_by=who,
+        agent=agent_of(caller, body.agent),
+        run_id=body.run_id,
     )
     return answer(records.verdict_record(verdict))
 

@@ -14,7 +14,7 @@ from hitl_vault.core.model import Status
 from hitl_vault.errors import Conflict, Forbidden, RequestNotFound, WaitTimeout
 from hitl_vault.server import samples
 from hitl_vault.server.idempotency import IdempotencyKey, request_key
-from hitl_vault.server.identities import Anyone, Asker, At, acting_as, check_sees, sees
+from hitl_vault.server.identities import Anyone, Asker, At, acting_as, agent_of, check_sees, sees
 from hitl_vault.server.leaving import unless_gone
 from hitl_vault.server.paging import cursor_of, place_of
 from hitl_vault.server.problems import responses
@@ -63,7 +63,7 @@ async def ask(body: Ask, at: At, caller: Asker, idempotency_key: IdempotencyKey 
             body.description,
             body.details,
             requested_by=acting_as(caller, body.requested_by, "requested_by", default="agent"),
-            agent=body.agent,
+            agent=agent_of(caller, body.agent),
             run_id=body.run_id,
             key=key,
             id=body.id,

@@ -124,6 +124,12 @@ class Sessions:
             session=session, identity=identity, text=str(text), stale=idle_s >= _RENEW_AFTER_S
         )
 
+    def counts(self, held: Held) -> bool:
+        """True while this session has not been ended, for what goes on after its request."""
+        now = self._now()
+        session = self.on_record.find_session(held.text, now)
+        return session is not None and self._identity(session, now) == held.identity
+
     def _identity(self, session: Session, now: datetime) -> Identity | None:
         if session.way is Way.OIDC:  # nobody here gave it out, so the record alone says who counts
             people = self._people.load()

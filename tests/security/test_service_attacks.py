@@ -189,7 +189,7 @@ async def test_no_route_lets_an_agent_answer(service, scopes):
         assert status < 500, operation
         if _ANSWERING.search(path) and method != "GET" and "{" in path:
             assert status in {403, 404}, operation
-        elif method != "GET" and "{" in path and "claim" not in path:
+        elif method != "GET" and "{" in path and "claim" not in path and "verify" not in path:
             assert status >= 400, operation  # it is somebody else's request
     assert await is_untouched(service, id)
     assert (await approve(service.reviewer(), id)).status_code == 200
@@ -252,6 +252,16 @@ async def test_nobody_votes_or_asks_in_anothers_name(service):
     assert (await service.agent("bot").post(REQUESTS, json=body)).status_code == 403
     voted = await approve(service.reviewer("alice"), id, reviewer="Alice")
     assert voted.json()["votes"][0]["reviewer"] == "alice"
+
+
+async def test_an_agent_does_not_pass_for_another_agent(service):
+    """A rule may let one agent do what it denies to others, so no token names another's."""
+    bot = service.agent("bot")
+    for path, body in ((REQUESTS, PAYMENT), ("/api/v1/policy/evaluate", {"type": "payment"})):
+        assert (await bot.post(path, json=body | {"agent": "bot"})).status_code < 300
+        other = await bot.post(path, json=body | {"agent": "release-bot"})
+        assert (other.status_code, other.json()["code"]) == (403, "forbidden")
+    assert len(await service.hitl.list_requests()) == 1
 
 
 async def test_headers_that_name_a_person_do_not_count(service):
@@ -452,6 +462,40 @@ async def test_a_name_that_somebody_let_point_here_is_refused(tmp_path):
         assert (await client.get(REQUESTS, headers=smuggled)).status_code == 421
         for host in ("localhost", f"localhost:{port}", "[::1]:80", "hitl.example", "HITL.example"):
             assert (await client.get(REQUESTS, headers={"Host": host})).status_code == 200, host
+
+
+async def test_an_open_service_takes_nothing_from_a_proxy(tmp_path):
+    """Whoever asks for no token is for one machine; a proxy would open it to all."""
+    async with serving(tmp_path / "vault", open=True, metrics_open=True) as service:
+        assert (await service.client().post(REQUESTS, json=PAYMENT)).status_code == 201
+        for header in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via", "X-Forwarded-Host"):
+            sent_on = service.client(headers={header: "203.0.113.9"})
+            assert (await sent_on.post(REQUESTS, json=PAYMENT)).status_code == 403
+            assert (await sent_on.get("/metrics")).status_code == 403
+        assert len(await service.hitl.list_requests()) == 1
+
+
+async def test_a_stream_ends_with_its_session(tmp_path):
+    """Signing out ends what the session listens to, in the API and on the page."""
+    async with serving(tmp_path / "vault", heartbeat_s=0.05) as service:
+        browser, csrf = await signed_in(service)
+
+        async def follow(path):
+            async with browser.stream("GET", path, headers={"X-CSRF-Token": csrf}) as stream:
+                assert stream.status_code == 200
+                opened.set()
+                async for _ in stream.aiter_lines():
+                    pass
+
+        for path in ("/api/v1/events?after=now", "/inbox/live"):
+            opened = asyncio.Event()
+            following = asyncio.create_task(follow(path))
+            await opened.wait()
+            signed_out = await browser.post("/sign-out", data={"csrf": csrf})
+            assert signed_out.status_code in {200, 303}
+            async with asyncio.timeout(20):
+                await following
+            browser, csrf = await signed_in(service)
 
 
 async def test_an_open_service_takes_nothing_from_other_sites_pages(tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from provider_kit import CLIENT, SECRET, provider
 from server_kit import serving
 
-from hitl_vault.errors import ConfigError
+from hitl_vault.errors import ConfigError, Forbidden
 from hitl_vault.server.serving import OidcSettings
-from hitl_vault.server.signing_in.oidc import Provider
+from hitl_vault.server.signing_in.oidc import Provider, name_in
 
 REVIEWERS = '[alice]\nroles = ["finance"]\n'
 
@@ -26,6 +26,21 @@ def settings(made, **more):
     return OidcSettings(
         issuer=made.url, client_id=CLIENT, client_secret_env="OIDC_SECRET", **(known | more)
     )
+
+
+@pytest.mark.parametrize("letter", ["\u212a", "\uff4b", "k\u200b"])
+def test_letters_that_pass_for_others_are_nobodys_name(letter):
+    """Names of reviewers are compared as people read them; an account elsewhere is not."""
+    known = OidcSettings(
+        issuer="https://x", client_id="h", claim="email", reviewers={"mike@x.org": "alice"}
+    )
+
+    def named(said):
+        return name_in({"email": said, "email_verified": True}, known)
+
+    assert named("mike@x.org") == named("Mike@X.org") == "alice"
+    with pytest.raises(Forbidden, match="letters"):
+        named(f"mi{letter}e@x.org")
 
 
 async def go(service, browser, next=""):

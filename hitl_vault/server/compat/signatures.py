@@ -214,6 +214,7 @@ async def verify(id: str, body: VerifyBody, at: At, caller: Anyone) -> Response:
     seen = await see(at.hitl, id)
     check_sees(caller, seen.request)
     problem = _problem(seen, body, at.hitl.now())
+    problem = problem or (await at.hitl.check_approval(seen.request.id)).why
     if problem:
         return answer({"valid": False, "error": problem})
     full = record(seen)

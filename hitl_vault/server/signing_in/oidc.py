@@ -9,6 +9,7 @@ import hmac
 import logging
 import os
 import time
+import unicodedata
 import warnings
 from typing import Any
 from urllib.parse import urlsplit
@@ -184,6 +185,10 @@ def name_in(claims: dict[str, Any], settings: OidcSettings) -> str:
         raise Forbidden(f"The identity provider says no {settings.claim} of yours.")
     if settings.claim == "email" and claims.get("email_verified") is not True:
         raise Forbidden("The identity provider does not say that your address was verified.")
+    if person(said) != said.casefold() or unicodedata.normalize("NFKC", said) != said:
+        raise Forbidden(
+            "Your name there has letters that pass for others; it signs in nobody here."
+        )
     domain = said.rpartition("@")[2].casefold()
     if settings.domains and domain not in {one.casefold() for one in settings.domains}:
         raise Forbidden("People of your domain do not sign in here.")

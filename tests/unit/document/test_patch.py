@@ -139,13 +139,14 @@ def test_the_status_is_replaced_where_it_stands(typed, shown):
         ("~ # c", '"bob" # c'),
         ("[]", '["bob"]'),
         ("\n  -", '\n  - "bob"'),
-        ("carol", "carol"),
-        ("[carol]", "[carol]"),
-        ("' '", "' '"),
+        ("carol", '"bob"'),
+        ("[carol]", '["bob"]'),
+        ("' '", '"bob"'),
+        ("BOB", "BOB"),
     ],
 )
-def test_only_an_empty_name_is_filled(typed, shown):
-    """A name is filled in where there is none, in the form that stands there."""
+def test_the_name_of_who_decided_stands_there(typed, shown):
+    """In the form that stands there; another name gives way, as programs read the properties."""
     after = patched(put(ONE.text, "reviewer", typed), ONE.vote(Answer.REJECT, "bob"))
     assert f"\nreviewer: {shown}\nreason:" in after or f"\nreviewer:{shown}\nreason:" in after
 

@@ -398,6 +398,22 @@ async def test_a_late_answer_is_told_and_the_note_shows_what_was_decided(
     assert len(office.vault.engine_writes) == before + 1
 
 
+async def test_an_answer_that_another_one_overtook_is_told_so(
+    office: Office, hitl: Process, asked: Request
+):
+    """Somebody approves while a rejection settles: it is told, and not put down to who rejected."""
+    hitl._display.reads_first = True  # as where a desk runs
+    path = office.edit(asked, box("reject"), ('reviewer: ""', 'reviewer: "dave"'))
+    await hitl.approve(asked.id, reviewer="alice")
+    await hitl.look(path)
+    await hitl.rounds(10)
+    assert (await hitl.get(asked.id)).status is Status.APPROVED
+    note = office.note(asked)
+    assert "Too late" in sentence(note)
+    assert "status: approved" in note
+    assert 'reviewer: "alice"' in note
+
+
 async def test_an_answer_after_expiry_never_approves(office: Office, hitl: Process, asked: Request):
     """An approval that settles after the deadline expires the request instead."""
     path = office.edit(asked, box("approve"))
