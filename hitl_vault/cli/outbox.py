@@ -114,6 +114,11 @@ async def _try_all(root: Path, name: str | None, to: str | None) -> list[tuple[s
         for channel in chosen
         for whom, addresses in _targets(root, channel, to)
     ]
+    if not targets:
+        ways = ", ".join(channel.way.name for channel in chosen)
+        raise InvalidRequest(
+            f"{ways}: nobody has an address; give people `notify` in {STATE_FOLDER}/reviewers.toml"
+        )
     said = await asyncio.gather(*(_try(channel, at) for channel, _, at in targets))
     return [
         (channel.way.name, whom, problem)

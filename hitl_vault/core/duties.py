@@ -215,10 +215,11 @@ def _is_for(way: Way, recorded: Recorded, request: Request | None, now: datetime
         event.kind not in CALLS and now - event.at > OLD
     ):
         return False
-    return event.kind is not Kind.VOTED or _opens_a_stage(recorded, request)
+    return event.kind is not Kind.VOTED or opens_a_stage(recorded, request)
 
 
-def _opens_a_stage(recorded: Recorded, request: Request | None) -> bool:
+def opens_a_stage(recorded: Recorded, request: Request | None) -> bool:
+    """True for a vote after which other people must answer."""
     stage = recorded.event.data.get("stage")
     return request is not None and isinstance(stage, int) and 0 <= stage < tally(request).stage
 

@@ -16,7 +16,7 @@ import msgspec
 
 from hitl_vault.core.chain import decode_request, encode_request
 from hitl_vault.core.durations import show_duration
-from hitl_vault.core.duties import ALERTS, CALLS
+from hitl_vault.core.duties import ALERTS, CALLS, opens_a_stage
 from hitl_vault.core.events import Event, Kind, Recorded
 from hitl_vault.core.hiding import Hider, shown_grant
 from hitl_vault.core.model import Answer, Assurance, Request, Status
@@ -102,7 +102,7 @@ def words(news: News, now: datetime) -> dict[str, Any]:
     """Return what a template may place: inert lines and lists of them, by name."""
     event, request = news.recorded.event, news.request
     values: dict[str, Any] = {
-        "what": _FACTS[event.kind](event),
+        "what": _what(news),
         "calls": event.kind in CALLS,
         "kind": event.kind.value,
         "at": _time(event.at),
@@ -265,9 +265,32 @@ def _escalated(event: Event) -> str:
     return f"Nobody has answered: {names} may answer too"
 
 
+_SAYS: dict[str, str] = {
+    Answer.APPROVE: "approves",
+    Answer.EDIT: "approves with changes",
+    Answer.REJECT: "rejects",
+}
+
+
+def _voted(event: Event) -> str:
+    says = _SAYS.get(str(event.data.get("answer")), "answers")
+    return f"{_name(event)} {says}{_because(event)}"
+
+
+def _what(news: News) -> str:
+    """Say in a few words what happened; what asks for an answer, only while it waits for one."""
+    event, request = news.recorded.event, news.request
+    waits = request is not None and request.status is Status.PENDING
+    if event.kind is Kind.VOTED and waits and opens_a_stage(news.recorded, request):
+        return "The next stage needs an answer"
+    if event.kind is Kind.REQUESTED and not waits:
+        return "Asked"
+    return _FACTS[event.kind](event)
+
+
 _FACTS: dict[Kind, Callable[[Event], str]] = {
     Kind.REQUESTED: lambda _: "An answer is needed",
-    Kind.VOTED: lambda _: "The next stage needs an answer",
+    Kind.VOTED: _voted,
     Kind.EDITED: lambda _: "The details were changed: an answer is needed",
     Kind.APPROVED: lambda _: "Approved",
     Kind.REJECTED: lambda _: "Rejected",

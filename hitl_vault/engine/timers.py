@@ -119,7 +119,7 @@ async def mark_if_dead(parts: Parts, request: Request) -> bool:
             claim_id=claim.claim_id,
             status=Status.UNKNOWN,
             by="clock",
-            error=f"{claim.executor} ended without reporting what became of it",
+            error=f"the process that held the claim for {claim.executor} ended before a report",
         )
     )
     return receipt.kept is Kept.ACCEPTED
