@@ -295,6 +295,10 @@ class Orchestrator(ApprovalDesk[wiring.Orchestrator]):
     finish = _blocking(_Async.finish)
     check_approval = _blocking(_Async.check_approval)
     get_by_key = _blocking(_Async.get_by_key)
+    find = _blocking(_Async.find)
+    counts = _blocking(_Async.counts)
+    trends = _blocking(_Async.trends)
+    linked = _blocking(_Async.linked)
     archive = _blocking(_Async.archive)
     settle_overdue = _blocking(_Async.settle_overdue)
     read_notes = _blocking(_Async.read_notes)
@@ -306,6 +310,14 @@ class Orchestrator(ApprovalDesk[wiring.Orchestrator]):
     def doubt_of(self, grant: Grant) -> str:
         """Return why the policy in force would not let a grant answer what it is for."""
         return self.hitl.doubt_of(grant)
+
+    def waits_for(self, request: Request) -> tuple[str, ...]:
+        """Return who may answer now and has not, by name; none where anybody may."""
+        return self.hitl.waits_for(request)
+
+    def holds(self, request: Request, claim_id: str) -> bool:
+        """True if this claim is the request's, and this process holds it."""
+        return self.hitl.holds(request, claim_id)
 
     def code_for(self, event: Event) -> str:
         """Return the code that a `code_issued` event stands for, for who delivers it."""

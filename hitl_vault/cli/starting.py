@@ -67,6 +67,9 @@ _CONFIG = """\
 # checkpoint_to = ""
 # checkpoint_every_s = {checkpoint_every_s:g}
 
+# Where people reach `hitl serve`, for the links in messages, such as https://desk.example.com.
+# serve_url = ""
+
 # How much one agent (`requested_by`) may have waiting, and may ask for within a minute; 0 is no
 # limit.
 # max_pending_per_agent = {max_pending_per_agent}

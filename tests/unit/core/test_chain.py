@@ -143,8 +143,7 @@ def test_no_two_threads_build_a_decoder_at_once(monkeypatch):
         def decode(self, data):
             return data
 
-    monkeypatch.setattr(chain, "_requests", None)
-    monkeypatch.setattr(chain, "_registers", None)
+    monkeypatch.setattr(chain, "_decoders", {})
     monkeypatch.setattr(msgspec.json, "Decoder", Slow)
 
     def read(decode, data):
