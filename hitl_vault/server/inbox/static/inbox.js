@@ -30,17 +30,14 @@ function news() { // what happens in one moment is fetched once
 
 function follow(address) {
   const stream = new EventSource(address);
-  let begun = false;
   stream.addEventListener("open", () => {
     clearInterval(polling);
     polling = 0;
     warn("");
-    if (begun) news(); // what happened while it was not connected
-    begun = true;
+    news(); // what happened while it was not connected, or since the page was made
   });
   stream.addEventListener("news", news);
   stream.addEventListener("error", () => {
-    begun = true;
     warn("Not connected; trying again. What you see may be old.");
     if (stream.readyState === EventSource.CLOSED && !polling) {
       polling = setInterval(() => { clearInterval(polling); polling = 0; follow(address); news(); }, 5000);
