@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from client_kit import until
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page
 
 from hitl_vault import connect
 from hitl_vault.core.access import Scope
@@ -22,6 +22,13 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 _PLAIN = (
     "The Cross-Origin-Opener-Policy header has been ignored"  # said of plain HTTP from elsewhere
 )
+_BESIDE = """() => {
+    const width = document.documentElement.clientWidth;
+    const found = [...document.body.querySelectorAll("*")].filter((one) =>
+      one.getBoundingClientRect().right > width + 1 && !one.closest(".scroll, pre, nav"));
+    const name = (one) => `${one.tagName}.${one.className} ${one.textContent.slice(0, 60)}`;
+    return [document.documentElement.scrollWidth - width, found.slice(0, 3).map(name)];
+}"""
 _REPORT = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));"""
 
@@ -83,9 +90,16 @@ async def person(
     *,
     refused: Iterable[int] = (),
     signed_in: bool = True,
+    elsewhere: bool = False,
     **options: Any,
 ) -> AsyncIterator[Page]:
-    """Yield a page of somebody, and check at the end that nothing came of it but what is ours."""
+    """Yield a page of somebody, and check at the end that nothing came of it but what is ours.
+
+    Args:
+        refused: Statuses that this test expects.
+        elsewhere: They visit other sites too, which may do what they like.
+        options: Of the browser's context: its size, its colours, no JavaScript.
+    """
     context = await browser.new_context(base_url=service.url, **options)
     try:
         plain = options.get("java_script_enabled") is False
@@ -96,7 +110,7 @@ async def person(
         if signed_in:
             await sign_in(page, service, name, plain=plain)
         yield page
-        assert not watch.troubles, watch.troubles
+        assert elsewhere or not watch.troubles, watch.troubles
     finally:
         await context.close()
 
@@ -111,17 +125,15 @@ def card_of(page: Page, request: Any) -> Any:
 
 
 async def is_shown_whole(page: Page) -> None:
-    """Nothing stands beside the page: it never scrolls to the side."""
-    wide = await page.evaluate(
-        """() => {
-            const width = document.documentElement.clientWidth;
-            const found = [...document.body.querySelectorAll("*")].filter((one) =>
-              one.getBoundingClientRect().right > width + 1 && !one.closest(".scroll, pre, nav"));
-            const name = (one) => `${one.tagName}.${one.className} ${one.textContent.slice(0, 60)}`;
-            return [document.documentElement.scrollWidth - width, found.slice(0, 3).map(name)];
-        }"""
-    )
-    assert wide[0] <= 0, wide
+    """Nothing stands beside the page, on a desk or in a hand: it never scrolls to the side."""
+    before = page.viewport_size
+    assert before is not None
+    for width in (1280, 390):
+        await page.set_viewport_size({"width": width, "height": before["height"]})
+        too_wide, what = await page.evaluate(_BESIDE)
+        assert too_wide <= 0, (width, what)
+        assert not what, (width, what)
+    await page.set_viewport_size(before)
 
 
 async def note_of(service: Any, id: str) -> Path:
