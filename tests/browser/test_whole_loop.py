@@ -41,7 +41,7 @@ async def test_a_request_appears_is_approved_runs_and_shows_its_result(browser, 
         vote = decided.votes[0]
         assert (vote.reviewer, vote.channel, vote.assurance) == ("alice", "inbox", "authenticated")
         result = page.get_by_role("region", name="Result")
-        await expect(result).to_contain_text('"paid": 1500')
+        await expect(result).to_contain_text('"paid": 1500', timeout=5_000)
         await expect(page.locator("#standing")).to_contain_text("executed")
         note = await note_says(service, decided.id, "status: executed", '"paid": 1500')
         assert 'reviewer: "alice"' in note
