@@ -38,6 +38,9 @@ async def test_a_phone_lists_opens_and_answers_by_touch(browser, service):
         await page.get_by_role("link", name="To your answer").tap()
         reason = page.get_by_label("Reason", exact=True)
         await expect(reason).to_be_in_viewport()
+        title = await page.get_by_role("heading", name="Your answer").bounding_box()
+        top = await page.locator(".top").bounding_box()
+        assert title["y"] >= top["y"] + top["height"]  # not behind what stays at the top
         await reason.tap()
         await page.keyboard.type("on the train")
         await page.get_by_role("button", name="Approve", exact=True).tap()
