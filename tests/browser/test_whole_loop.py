@@ -125,3 +125,37 @@ async def test_an_answer_in_the_note_shows_on_every_open_page(browser, service):
         await expect(page.locator("form.answer button.approve").first).to_be_disabled()
         await expect(card_of(queue, request)).to_have_count(0)
         assert (await service.hitl.get(request.id)).votes[0].assurance == "edited"
+
+
+async def test_what_happens_while_a_page_loads_is_on_it(browser, service):
+    """It was asked after the page was made, and before the page listened."""
+    asked = []
+
+    async def late(route):
+        if not asked:
+            asked.append(await ask(service))
+        await route.continue_()
+
+    async with person(browser, service) as page:
+        await page.route("**/inbox/live", late)
+        await page.goto("/inbox")
+        await expect(page.locator(".card")).to_have_count(1)
+        await expect(page.locator("#waiting")).to_contain_text("1")
+
+
+async def test_a_page_that_is_cut_off_says_so_and_catches_up(browser, service):
+    asked = []
+
+    async def cut(route):
+        if asked:
+            await route.continue_()
+        else:
+            asked.append(await ask(service))
+            await route.abort()
+
+    async with person(browser, service, elsewhere=True) as page:  # Chromium reports the cut
+        await page.route("**/inbox/live", cut)
+        await page.goto("/inbox")
+        await expect(page.get_by_text("Not connected; trying again.").first).to_be_visible()
+        await expect(page.locator(".card")).to_have_count(1)
+        await expect(page.locator("#link-state")).to_be_hidden()
