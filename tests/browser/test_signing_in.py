@@ -2,52 +2,84 @@
 
 from __future__ import annotations
 
-import shutil
-from datetime import UTC, datetime, timedelta
-
 import pytest
-from server_kit import serving
+from browser_kit import person, sign_in_code
+from playwright.async_api import expect
 
-from hitl_vault.core.access import Scope
-
-playwright = pytest.importorskip("playwright.async_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture
-async def browser():
-    async with playwright.async_playwright() as driver:
-        try:
-            browser = await driver.chromium.launch(
-                executable_path=CHROMIUM,
-                args=["--no-sandbox", "--host-resolver-rules=MAP hitl.example 127.0.0.1"],
-            )
-        except playwright.Error as error:
-            pytest.skip(f"no browser here: {str(error).splitlines()[0]}")
-        yield browser
-        await browser.close()
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "hitl.example"])
-async def test_a_person_signs_in_by_a_link(tmp_path, browser, host):
+async def test_a_person_signs_in_by_a_link(browser, service, host):
     """Also over plain HTTP from elsewhere, where a browser says less of where a form comes from."""
-    async with serving(tmp_path / "vault", hosts=("hitl.example",)) as service:
-        page, url = await browser.new_page(), service.url.replace("127.0.0.1", host)
-        now = datetime.now(UTC)
-        record = service.serving.sessions.on_record
-        scopes = frozenset({Scope.READ, Scope.VOTE})
-        _, code = record.make_link("alice", scopes, now, now + timedelta(minutes=10))
-        troubles = []
-        page.on(
-            "console", lambda said: troubles.append(said.text) if said.type == "error" else None
-        )
-        await page.goto(f"{url}/sign-in/link#{code}")
+    service.url = service.url.replace("127.0.0.1", host)
+    record = service.serving.sessions.on_record
+    async with person(browser, service, signed_in=False) as page:
+        await page.goto(f"/sign-in/link#{sign_in_code(service)}")
         assert "#" not in page.url  # not left in the history
         assert record.links()  # looking at it spent nothing
         await page.get_by_role("button", name="Sign in").click()
-        await page.wait_for_url("**/inbox**")
+        await page.wait_for_url("**/inbox")
         assert [one.name for one in record.sessions().values()] == ["alice"]
-        await page.goto(f"{url}/sign-in")
+        await page.goto("/sign-in")
         assert "/inbox" in page.url
-        assert not [text for text in troubles if "Content Security Policy" in text]
         assert await page.evaluate("document.cookie") == ""
+
+
+async def test_a_link_opened_twice_signs_in_once(browser, service):
+    """The second one is told so, with what to do."""
+    code = sign_in_code(service)
+    async with (
+        person(browser, service, signed_in=False) as first,
+        person(browser, service, signed_in=False, refused=[401]) as second,
+    ):
+        for page in (first, second):
+            await page.goto(f"/sign-in/link#{code}")
+        await first.get_by_role("button", name="Sign in").click()
+        await first.wait_for_url("**/inbox")
+        await second.get_by_role("button", name="Sign in").click()
+        await expect(second.get_by_role("alert")).to_contain_text("This link was used")
+        await second.goto("/inbox")
+        assert "/sign-in" in second.url
+        assert len(service.serving.sessions.on_record.sessions()) == 1
+
+
+async def test_forged_and_ended_links_sign_nobody_in(browser, service):
+    real = sign_in_code(service)
+    ended = sign_in_code(service, "bob", valid_s=-1)
+    async with person(browser, service, signed_in=False, refused=[401]) as page:
+        for code in (f"{real[:-4]}AAAA", "x", ended, "<script>alert(1)</script>"):
+            await page.goto("/sign-in")  # another # alone would not load the page again
+            await page.goto(f"/sign-in/link#{code}")
+            await page.get_by_role("button", name="Sign in").click()
+            await expect(page.get_by_role("alert")).to_contain_text("is not whole")
+            assert f'"{code}"' not in await page.content()
+        assert service.serving.sessions.on_record.sessions() == {}
+        await page.goto("/sign-in")
+        await page.goto(f"/sign-in/link#{real}")  # guesses spent nothing of it
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url("**/inbox")
+
+
+async def test_a_mail_scanner_that_opens_a_link_spends_nothing(browser, service):
+    """It follows the link, with or without a browser of its own, before the person does."""
+    code = sign_in_code(service)
+    scanner = service.client()
+    for method in ("GET", "HEAD", "OPTIONS"):
+        await scanner.request(method, "/sign-in/link")
+    async with person(browser, service, signed_in=False) as machine:
+        await machine.goto(f"/sign-in/link#{code}")
+    async with person(browser, service, signed_in=False) as page:
+        await page.goto(f"/sign-in/link#{code}")
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url("**/inbox")
+
+
+async def test_signing_out_ends_it_in_every_window(browser, service):
+    async with person(browser, service) as page:
+        other = await page.context.new_page()
+        await other.goto("/inbox")
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+        await other.goto("/inbox/history")
+        assert "/sign-in" in other.url

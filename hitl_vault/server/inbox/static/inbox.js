@@ -30,17 +30,14 @@ function news() { // what happens in one moment is fetched once
 
 function follow(address) {
   const stream = new EventSource(address);
-  let begun = false;
   stream.addEventListener("open", () => {
     clearInterval(polling);
     polling = 0;
     warn("");
-    if (begun) news(); // what happened while it was not connected
-    begun = true;
+    news(); // what happened while it was not connected, or since the page was made
   });
   stream.addEventListener("news", news);
   stream.addEventListener("error", () => {
-    begun = true;
     warn("Not connected; trying again. What you see may be old.");
     if (stream.readyState === EventSource.CLOSED && !polling) {
       polling = setInterval(() => { clearInterval(polling); polling = 0; follow(address); news(); }, 5000);
@@ -162,6 +159,12 @@ function count(fragment) {
   document.title = waiting ? `(${waiting}) ${plain}` : plain;
 }
 
+// The same thing in a newer text of the page: of its kind, the first one in its section.
+function placeOf(one) {
+  const section = one.closest("section");
+  return section ? `section[aria-labelledby="${section.getAttribute("aria-labelledby")}"] ${one.localName}` : one.localName;
+}
+
 // A request's page: what was answered meanwhile is shown; what is being typed stays.
 function freshen(live, fresh) {
   const made = fresh.querySelector("#live");
@@ -170,8 +173,10 @@ function freshen(live, fresh) {
   const before = live.dataset.payload;
   const open = live.querySelector("details.exactly");
   if (open) made.querySelector("details.exactly").open = open.open;
+  const held = live.contains(document.activeElement) ? placeOf(document.activeElement) : "";
   for (const { name, value } of made.attributes) live.setAttribute(name, value);
   live.replaceChildren(...made.childNodes);
+  if (held) (live.querySelector(held) || live.querySelector("h1")).focus({ preventScroll: true });
   const standing = live.querySelector("#standing [class*=status-]").textContent;
   tell(`This request was brought up to date: ${standing}.`);
   if (!stale) return;
