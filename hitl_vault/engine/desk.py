@@ -153,8 +153,9 @@ class Desk:
 
     async def _read_policy(self) -> None:
         wait_s = self._policies.reload()
-        await self._record.update()
+        # before anything is waited for: a hint that comes meanwhile asks for another look
         self._policy_due = math.inf if wait_s is None else self._clock.monotonic() + wait_s
+        await self._record.update()
 
     async def _look_at(self, paths: list[str]) -> None:
         for start in range(0, len(paths), _AT_ONCE):

@@ -25,6 +25,7 @@ class FilePolicy:
 
     def load(self) -> bytes:
         """Return the text."""
+        before_ns = time.time_ns()
         try:
             found = self._path.stat()
             seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
@@ -37,7 +38,7 @@ class FilePolicy:
             why = error.strerror or str(error)
             raise PolicyError(f"cannot be read: {why}", file=self.name) from error
         # a file that is still being written may change again without its times telling
-        self._read = (seen, text) if _is_over(found) else None
+        self._read = (seen, text) if _is_over(found, before_ns) else None
         return text
 
     def is_settled(self, seconds: float) -> bool:
@@ -68,8 +69,8 @@ class FilePolicy:
         temporary.replace(self._kept)
 
 
-def _is_over(status: os.stat_result) -> bool:
-    """True once another save would show in the file's times."""
+def _is_over(status: os.stat_result, now_ns: int) -> bool:
+    """True if a save since then shows in the file's times."""
     coarse = status.st_ctime_ns % _MILLISECOND_NS == 0
-    age_ns = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
+    age_ns = now_ns - max(status.st_mtime_ns, status.st_ctime_ns)
     return age_ns > (_COARSE_NS if coarse else _FINE_NS)

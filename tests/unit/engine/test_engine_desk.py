@@ -889,6 +889,23 @@ async def test_a_hint_at_the_policys_path_reads_it_again(where: str):
     assert hitl.policies.current.default == "deny"
 
 
+async def test_a_hint_while_a_policy_is_put_on_record_is_not_lost():
+    """It may have been saved once more meanwhile."""
+    office = Office()
+    hitl = await office.open()
+    await hitl.rounds(2)
+    hint = Hints(paths=frozenset({office.policy_path}))
+
+    class Recording:
+        async def update(self):
+            hitl.desk.hint(hint)
+
+    hitl.desk._record = Recording()
+    hitl.desk.hint(hint)
+    await hitl.desk.tick()
+    assert hitl.desk._policy_due <= office.clock.monotonic()
+
+
 async def test_the_name_of_a_role_in_reviewer_is_refused_and_told():
     """`reviewer: finance` is not a member of the role finance; the note says what to write."""
     team = {"alice": frozenset({"finance"})}
