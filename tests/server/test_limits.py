@@ -89,19 +89,63 @@ async def test_tokens_that_do_not_count_are_slowed_and_those_that_do_are_not(tmp
 
 
 async def test_one_caller_may_wait_so_often_at_once(tmp_path):
-    async with serving(tmp_path / "vault", at_once=3) as service:
+    async with serving(tmp_path / "vault", max_waits=3) as service:
         bot = service.agent()
         id = (await bot.post("/api/v1/requests", json=PAYMENT)).json()["id"]
         path = f"/api/v1/requests/{id}/wait"
         waits = [asyncio.create_task(bot.get(path)) for _ in range(3)]
         while service.serving.limits.answering < 3:
             await asyncio.sleep(0.01)
-        assert (await bot.get("/api/v1/requests")).status_code == 429
+        assert (await bot.get(path)).status_code == 429
+        assert (await bot.get("/api/v1/events")).status_code == 429
+        assert (await service.agent("bot").get(path, params={"timeout": 0})).status_code == 200
         alice = service.reviewer("alice")
         await alice.post(f"/api/v1/requests/{id}/votes", json={"answer": "approve"})
         assert {one.status_code for one in await asyncio.gather(*waits)} == {200}
-        assert (await bot.get("/api/v1/requests")).status_code == 200
+        assert (await bot.get(path)).status_code == 200
         assert service.serving.limits.answering == 0
+
+
+async def test_waits_and_streams_hold_up_no_other_call_of_their_caller(tmp_path):
+    async with serving(tmp_path / "vault", at_once=2, max_waits=10) as service:
+        bot, limits = service.agent(), service.serving.limits
+        id = (await bot.post("/api/v1/requests", json=PAYMENT)).json()["id"]
+        path = f"/api/v1/requests/{id}/wait"
+        waits = [asyncio.create_task(bot.get(path)) for _ in range(4)]
+        async with (
+            bot.stream("GET", "/api/v1/events") as one,
+            bot.stream("GET", "/api/v1/events") as other,
+        ):
+            assert (one.status_code, other.status_code) == (200, 200)
+            while limits.waiting.total() < 6:
+                await asyncio.sleep(0.01)
+            assert limits.answered.total() == 0
+            alice = service.reviewer("alice")
+            await alice.post(f"/api/v1/requests/{id}/votes", json={"answer": "approve"})
+            claim = f"/api/v1/requests/{id}/claim"
+            assert (await bot.post(claim, json={})).status_code == 200
+        await asyncio.gather(*waits)
+        while limits.answering:  # streams end with their connection
+            await asyncio.sleep(0.01)
+        assert not limits.waiting
+
+
+async def test_calls_that_do_not_wait_are_so_many_at_once(tmp_path, monkeypatch):
+    async with serving(tmp_path / "vault", at_once=2) as service:
+        bot, go_on, hitl = service.agent(), asyncio.Event(), service.hitl
+        find = hitl.list_requests
+
+        async def slow(**filters):
+            await go_on.wait()
+            return await find(**filters)
+
+        monkeypatch.setattr(hitl, "list_requests", slow)
+        calls = [asyncio.create_task(bot.get("/api/v1/requests")) for _ in range(2)]
+        while service.serving.limits.answered.total() < 2:
+            await asyncio.sleep(0.01)
+        assert (await bot.get("/api/v1/requests")).status_code == 429
+        go_on.set()
+        assert {one.status_code for one in await asyncio.gather(*calls)} == {200}
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/api/v1/requests", "/nowhere", "/sign-in/link.js"])
