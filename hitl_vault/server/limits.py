@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
-
 from hitl_vault.errors import TooFast
+
+_MINUTE_S = 60
 
 
 class Counted:
@@ -61,14 +59,20 @@ class Limits:
         failures_per_minute: Tokens, codes and links that do not count, from one address.
         at_once: Requests of one caller being answered; one that waits, or a stream, is none.
         max_waits: Those that wait, and streams, of one caller.
+        now: Seconds of a clock that only goes on.
     """
 
     def __init__(
-        self, *, per_minute: int, failures_per_minute: int, at_once: int, max_waits: int
+        self,
+        *,
+        per_minute: int,
+        failures_per_minute: int,
+        at_once: int,
+        max_waits: int,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._counted = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._requests = RateLimitItemPerMinute(per_minute)
-        self._failures = RateLimitItemPerMinute(failures_per_minute)
+        self._requests = _Minute(per_minute, "requests", now)
+        self._failures = _Minute(failures_per_minute, "tokens that do not count", now)
         self._at_once, self.max_waits = at_once, max_waits
         self.answered: Counter[str] = Counter()
         self.waiting: Counter[str] = Counter()
@@ -86,7 +90,7 @@ class Limits:
         """
         if self.answered[caller] >= self._at_once:
             raise TooFast(f"more than {self._at_once} requests of yours are being answered", 1)
-        self._hit(self._requests, "requests", caller)
+        self._requests.hit(caller)
         return Counted(self, caller).while_answered()
 
     def failed(self, address: str) -> None:
@@ -97,9 +101,33 @@ class Limits:
         Raises:
             TooFast: Too many from this address did not.
         """
-        self._hit(self._failures, "tokens that do not count", address)
+        self._failures.hit(address)
 
-    def _hit(self, item: RateLimitItem, what: str, key: str) -> None:
-        if not self._counted.hit(item, what, key):
-            again_at = self._counted.get_window_stats(item, what, key).reset_time
-            raise TooFast(f"more than {item.amount} {what} in a minute", again_at - time.time())
+
+class _Minute:
+    """Counts in any 60 s, as two counts for each key: of this minute, and of the one before, which
+    counts as far as it still lies within the 60 s.
+
+    Two numbers and no thread: a library's storage that clears up in threads cost every call as much
+    as the rest of the way to its route.
+    """
+
+    def __init__(self, most: int, what: str, now: Callable[[], float]) -> None:
+        self._most, self._what, self._clock = most, what, now
+        self._minute = 0
+        self._now: Counter[str] = Counter()
+        self._before: Counter[str] = Counter()
+
+    def hit(self, key: str) -> None:
+        """Count one. Raises TooFast where it is one too many; then it does not count."""
+        minute, passed = divmod(self._clock(), _MINUTE_S)
+        if minute != self._minute:
+            self._before = self._now if minute == self._minute + 1 else Counter()
+            self._now, self._minute = Counter(), int(minute)
+        now, before = self._now[key], self._before[key]
+        left = self._most - 1 - now
+        if before * (1 - passed / _MINUTE_S) > left:
+            # the moment from which on one more fits
+            again = _MINUTE_S * (1 - left / before) if left >= 0 else _MINUTE_S
+            raise TooFast(f"more than {self._most} {self._what} in a minute", again - passed)
+        self._now[key] += 1

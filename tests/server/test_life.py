@@ -252,14 +252,18 @@ def test_an_unknown_format_is_said(desk):
 
 async def test_no_answer_waits_until_the_one_before_is_acknowledged():
     """Nagle's algorithm would hold the second piece of each answer back for 40 ms."""
-    accepted: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
+    accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
 
     async def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.set_result(writer.get_extra_info("socket"))
+        accepted.set_result(writer)
 
     with listen("127.0.0.1", 0) as listening:
         async with await asyncio.start_server(note, sock=listening):
             _, writer = await asyncio.open_connection(*listening.getsockname())
             theirs = await accepted
-            assert theirs.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            writer.close()
+            kept = theirs.get_extra_info("socket")
+            no_delay = kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            for each in (theirs, writer):
+                each.close()
+                await each.wait_closed()
+    assert no_delay

@@ -8,6 +8,9 @@ import json
 import pytest
 from server_kit import serving
 
+from hitl_vault.errors import TooFast
+from hitl_vault.server.limits import Limits
+
 PAYMENT = {"type": "payment", "description": "Pay", "details": {"amount": 1500, "to": "v@x.org"}}
 
 
@@ -77,6 +80,33 @@ async def test_a_caller_who_sends_too_much_hears_when_to_go_on(tmp_path):
         assert slow[-1].json()["code"] == "too_fast"
         assert 1 <= int(slow[-1].headers["retry-after"]) <= 60
         assert (await other.get("/api/v1/requests")).status_code == 200
+
+
+def test_no_more_than_that_many_count_in_about_any_minute():
+    now = 30.0
+    limits = Limits(per_minute=60, failures_per_minute=1, at_once=9, max_waits=9, now=lambda: now)
+
+    def sent(most: int) -> int:
+        for number in range(most):
+            try:
+                with limits.counting("bot"):
+                    pass
+            except TooFast as error:
+                assert 0 < error.after_s <= 60
+                return number
+        return most
+
+    assert sent(100) == 60
+    with limits.counting("other"):
+        pass
+    now = 75.0  # a quarter of the next minute: three quarters of those before still count
+    assert sent(100) == 15
+    with pytest.raises(TooFast) as caught, limits.counting("bot"):
+        pass
+    now += caught.value.after_s  # when it was told to come again, it may
+    assert sent(1) == 1
+    now = 300.0  # nothing of then counts
+    assert sent(100) == 60
 
 
 async def test_tokens_that_do_not_count_are_slowed_and_those_that_do_are_not(tmp_path):
