@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks import http_scale
 from benchmarks.common import (
     ACTION,
     Scale,
@@ -135,7 +134,7 @@ def polled(every: float) -> Callable[[Connection, str], Awaitable[None]]:
 
 async def _measure(scale: Scale) -> list[Table]:
     shapes = scale.pick((1, 20), (1, 100, 1000))
-    rounds = scale.pick(1, 3)
+    rounds = scale.pick(1, 2)
     woken: dict[tuple[str, int], list[float]] = {}
     async with sides() as (ours, peer, wait):
         for side in (ours, peer):
@@ -205,4 +204,4 @@ def _wake_table(woken: dict[tuple[str, int], list[float]], shapes: tuple[int, ..
 
 def run(scale: Scale) -> list[Table]:
     """Measure."""
-    return [*asyncio.run(_measure(scale)), *http_scale.run(scale)]
+    return asyncio.run(_measure(scale))

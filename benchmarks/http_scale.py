@@ -1,4 +1,4 @@
-"""Figure 11, second part: many open streams; the inbox, the metrics and the proof of a large vault."""
+"""Figure 12: many open streams; the inbox, the metrics and the proof of a large vault."""
 
 from __future__ import annotations
 
