@@ -19,7 +19,7 @@ from benchmarks.common import REPOSITORY, Scale, Table, commit, load, machine, t
 
 FIGURES = (
     *("wake", "cycles", "stress", "scale", "memory", "cold", "policy", "commit"),
-    *("proof", "telling"),
+    *("proof", "telling", "http", "http_scale"),
 )
 PAGE = REPOSITORY / "docs" / "performance.md"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gestures import GESTURES, tick
+from benchmarks.web import serve_ours, serve_peer
 
 
 def ready() -> None:
@@ -171,7 +172,8 @@ def echo(_number: str, _count: str) -> None:
         os.write(1, chunk)
 
 
-ROLES = {role.__name__: role for role in (editor, burst, voter, note_voter, postgres, redis, echo)}
+_ROLES = (editor, burst, voter, note_voter, postgres, redis, echo, serve_ours, serve_peer)
+ROLES = {role.__name__: role for role in _ROLES}
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):

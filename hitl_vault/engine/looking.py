@@ -49,6 +49,15 @@ class Looking(ABC):
             raise RequestNotFound(f"there is no request {id!r}")
         return request
 
+    async def get_at(self, id: str, rev: int) -> Request:
+        """Return a request as it was at this revision or later, without reading what this process
+        has heard of. Raises RequestNotFound.
+        """
+        heard = self._parts.ledger.heard(id)
+        return (
+            heard.request if heard is not None and heard.request.rev >= rev else await self.get(id)
+        )
+
     async def was_asked(self, key: str) -> bool:
         """True if a request was made with this key."""
         return await self.get_by_key(key) is not None

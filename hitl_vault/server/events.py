@@ -20,7 +20,15 @@ from hitl_vault.core.events import Kind, Recorded
 from hitl_vault.errors import InvalidRequest, TooFast, Unauthenticated
 from hitl_vault.server import samples
 from hitl_vault.server.feed import Feed, Pick, Told, event_shown
-from hitl_vault.server.identities import Anyone, At, acting_as, check_sees, serving, who_calls
+from hitl_vault.server.identities import (
+    Anyone,
+    At,
+    acting_as,
+    check_sees,
+    serving,
+    waits,
+    who_calls,
+)
 from hitl_vault.server.problems import responses
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.shapes import answer, event_stream, shown
@@ -162,10 +170,11 @@ def streamed(request: Request, at: Serving, caller: Identity, after: int, pick: 
     """Return the stream of what is picked after an event.
 
     Raises:
-        TooFast: As many streams are open as the service takes.
+        TooFast: As many streams are open as the service takes, or as this caller may have.
     """
     if at.feed.streams >= at.options.max_streams:
         raise TooFast(f"{at.options.max_streams} streams are open; try again later", _BUSY_S)
+    waits(request)
     frames = at.feed.stream(
         after, pick, heartbeat_s=at.options.heartbeat_s, counts=_counts(request, caller)
     )

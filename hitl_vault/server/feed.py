@@ -128,7 +128,7 @@ class Feed:
         known = self._about.get(id)
         if known is None:
             with suppress(RequestNotFound):
-                request = await self._hitl.get(id)
+                request = await self._hitl.get_at(id, recorded.event.rev)
                 named = request.action.details.get("workflow_id")
                 run_id = request.action.run_id
                 known = self._about[id] = About(

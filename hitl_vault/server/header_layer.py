@@ -5,7 +5,6 @@ There is no CORS: pages of other sites get nothing from here.
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _CSP = (
@@ -39,17 +38,19 @@ class HeaderLayer:
 
     def __init__(self, app: ASGIApp, *, secure: bool) -> None:
         self._app = app
-        self._headers = _HEADERS | ({"Strict-Transport-Security": _A_YEAR} if secure else {})
+        headers = _HEADERS | ({"Strict-Transport-Security": _A_YEAR} if secure else {})
+        self._ours = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._names = {name for name, _ in self._ours}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
 
         async def send_with(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
+                theirs = [one for one in message["headers"] if one[0] not in self._names]
+                message["headers"] = [*theirs, *self._ours]
+                if all(name != b"cache-control" for name, _ in theirs):
+                    message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 
         await self._app(scope, receive, send_with if scope["type"] == "http" else send)

@@ -6,6 +6,7 @@ A route takes `Asker`, `Looker`, `Voter` or `Operator`: an identity that may do 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from fastapi.responses import RedirectResponse, Response
 from hitl_vault.core.access import ANYONE, Caller, Identity, Scope, identity_of
 from hitl_vault.core.model import Request as Asked
 from hitl_vault.errors import Forbidden, Unauthenticated
+from hitl_vault.server.limits import Counted
 from hitl_vault.server.serving import Serving
 
 _SCHEME = "bearer "
@@ -39,8 +41,21 @@ async def identity(request: Request) -> AsyncIterator[Identity]:
         TooFast: The caller sends too much, or the address too many tokens that do not count.
     """
     caller = who_calls(request)
-    with serving(request).limits.counting(caller.token_id or address_of(request)):
+    with _counting(request, caller) as request.state.counted:
         yield caller
+
+
+def _counting(request: Request, caller: Identity) -> AbstractContextManager[Counted]:
+    return serving(request).limits.counting(caller.token_id or address_of(request))
+
+
+def waits(request: Request) -> None:
+    """Say that this request waits from now on: it no longer counts among those being answered.
+
+    Raises:
+        TooFast: Too many of this caller's wait.
+    """
+    request.state.counted.waits()
 
 
 def who_calls(request: Request) -> Identity:
@@ -78,7 +93,7 @@ async def person(request: Request) -> AsyncIterator[Identity]:
         caller = who_calls(request)
     except Unauthenticated as error:
         raise NotSignedIn(str(error)) from error
-    with serving(request).limits.counting(caller.token_id or address_of(request)):
+    with _counting(request, caller) as request.state.counted:
         yield caller
 
 

@@ -64,10 +64,12 @@ def listen(host: str, port: int) -> socket.socket:
         ConfigError: Something else listens there, or it is no address of this machine.
     """
     try:
-        kind, _, _, _, address = socket.getaddrinfo(
+        kind, _, protocol, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listening = socket.socket(kind, socket.SOCK_STREAM)
+        # with its protocol named: asyncio sets TCP_NODELAY on such sockets alone, and without it
+        # every answer on a connection that is kept waits 40 ms for the acknowledgement before it
+        listening = socket.socket(kind, socket.SOCK_STREAM, protocol)
     except OSError as error:
         raise ConfigError(f"host: {host!r}: {error.strerror}") from error
     try:

@@ -5,8 +5,8 @@ address with what varies in it, a token or a link.
 from __future__ import annotations
 
 import logging
+import random
 import re
-import secrets
 import sys
 import time
 from datetime import UTC, datetime
@@ -65,6 +65,11 @@ class Lines(logging.Handler):
         return f"{at} {level} {message} {shown}".rstrip()
 
 
+def _id() -> str:
+    """Return a name for a call: no secret, and asking the system for one lets other threads run."""
+    return f"{random.getrandbits(64):016x}"
+
+
 def _where(error: BaseException) -> str:
     """Return the kind of an error of ours and where it was raised, without what it says."""
     last = error.__traceback__
@@ -98,7 +103,7 @@ class Observed:
             return
         headers = Headers(scope=scope)
         named = headers.get("x-request-id", "")
-        call = _Call(named if _REQUEST_ID.fullmatch(named) else secrets.token_hex(8))
+        call = _Call(named if _REQUEST_ID.fullmatch(named) else _id())
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":

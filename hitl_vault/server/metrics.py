@@ -67,9 +67,9 @@ class Metrics(Collector):
             return
         self._events[event.kind] += 1
         if event.kind is Kind.REQUESTED:
-            tally.was_asked(await hitl.get(event.request_id))
+            tally.was_asked(await hitl.get_at(event.request_id, event.rev))
         elif (how := _ENDS.get(event.kind)) and event.request_id in tally.pending:
-            tally.was_decided(await hitl.get(event.request_id), how)
+            tally.was_decided(await hitl.get_at(event.request_id, event.rev), how)
         elif event.kind is Kind.EXPIRED:
             tally.unclaimed += 1
         tally.seq = recorded.seq

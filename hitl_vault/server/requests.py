@@ -14,7 +14,16 @@ from hitl_vault.core.model import Status
 from hitl_vault.errors import Conflict, Forbidden, RequestNotFound, WaitTimeout
 from hitl_vault.server import samples
 from hitl_vault.server.idempotency import IdempotencyKey, request_key
-from hitl_vault.server.identities import Anyone, Asker, At, acting_as, agent_of, check_sees, sees
+from hitl_vault.server.identities import (
+    Anyone,
+    Asker,
+    At,
+    acting_as,
+    agent_of,
+    check_sees,
+    sees,
+    waits,
+)
 from hitl_vault.server.leaving import unless_gone
 from hitl_vault.server.paging import cursor_of, place_of
 from hitl_vault.server.problems import responses
@@ -203,6 +212,7 @@ async def wait(
     The answer's `status` says which; waiting again loses nothing.
     """
     await seen(id, at, caller)
+    waits(request)
     hitl, patience = at.hitl, min(timeout, at.options.max_wait_s)
     waiting = hitl.wait_for_outcome if until == "outcome" else hitl.wait_for_decision
     try:

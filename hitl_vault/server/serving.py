@@ -48,6 +48,7 @@ class ServerOptions:
     per_minute: int = 6000
     failures_per_minute: int = 20
     at_once: int = 100
+    max_waits: int = 2000
     max_wait_s: float = 60.0
     max_streams: int = 10_000
     heartbeat_s: float = 15.0
@@ -111,6 +112,7 @@ class Serving:
             per_minute=self.options.per_minute,
             failures_per_minute=self.options.failures_per_minute,
             at_once=self.options.at_once,
+            max_waits=self.options.max_waits,
         )
         self.sessions = Sessions(
             self.hitl.root / STATE_FOLDER / "keys",

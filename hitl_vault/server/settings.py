@@ -39,6 +39,7 @@ class ServerSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     requests_per_minute: int = 6000
     failures_per_minute: int = 20
     at_once: int = 100
+    max_waits: int = 2000
     metrics_open: bool = False
     log_format: str = "text"
     oidc: OidcSettings | None = None
@@ -65,6 +66,7 @@ class ServerSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
             per_minute=self.requests_per_minute,
             failures_per_minute=self.failures_per_minute,
             at_once=self.at_once,
+            max_waits=self.max_waits,
             metrics_open=self.metrics_open,
             session_s=_seconds("session", self.session),
             session_idle_s=_seconds("session_idle", self.session_idle),

@@ -362,7 +362,7 @@ async def test_a_token_is_shown_nowhere(workspace, caplog, monkeypatch):
 
 async def test_many_wait_on_one_client(workspace):
     """200 waiters, a connection each, and one answer each; claims do not queue behind them."""
-    async with far(workspace / "vault", at_once=1000) as pair:
+    async with far(workspace / "vault", at_once=20) as pair:
         asked = [
             await pair.hitl.request_approval("payment", "Pay", DETAILS, id=f"r-{n}")
             for n in range(40)
@@ -384,7 +384,7 @@ async def test_many_wait_on_one_client(workspace):
 
 async def test_more_waiters_than_the_service_takes_are_all_answered(workspace):
     """What is one too many is asked again, until there is room."""
-    async with far(workspace / "vault", at_once=4) as pair:
+    async with far(workspace / "vault", max_waits=4) as pair:
         request = await pair.hitl.request_approval("payment", "Pay", DETAILS)
         waiting = [asyncio.create_task(pair.hitl.wait_for_decision(request.id)) for _ in range(12)]
         await until(lambda: pair.service.serving.limits.answering >= 4)

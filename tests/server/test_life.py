@@ -19,6 +19,7 @@ import pytest
 from hitl_vault.adapters.access.tokens import FILE, AccessTokens
 from hitl_vault.cli.starting import make_vault
 from hitl_vault.core.access import Caller
+from hitl_vault.server.listening import listen
 
 pytestmark = pytest.mark.timeout(180)
 PAYMENT = {"type": "payment", "description": "Pay", "details": {"amount": 1500, "to": "v@x.org"}}
@@ -247,3 +248,22 @@ def test_an_unknown_format_is_said(desk):
     )
     assert done.returncode == 2, done.stderr
     assert "log_format must be one of text, json" in done.stderr
+
+
+async def test_no_answer_waits_until_the_one_before_is_acknowledged():
+    """Nagle's algorithm would hold the second piece of each answer back for 40 ms."""
+    accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+
+    async def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set_result(writer)
+
+    with listen("127.0.0.1", 0) as listening:
+        async with await asyncio.start_server(note, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            theirs = await accepted
+            kept = theirs.get_extra_info("socket")
+            no_delay = kept.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            for each in (theirs, writer):
+                each.close()
+                await each.wait_closed()
+    assert no_delay

@@ -8,6 +8,9 @@ import json
 import pytest
 from server_kit import serving
 
+from hitl_vault.errors import TooFast
+from hitl_vault.server.limits import Limits
+
 PAYMENT = {"type": "payment", "description": "Pay", "details": {"amount": 1500, "to": "v@x.org"}}
 
 
@@ -79,6 +82,33 @@ async def test_a_caller_who_sends_too_much_hears_when_to_go_on(tmp_path):
         assert (await other.get("/api/v1/requests")).status_code == 200
 
 
+def test_no_more_than_that_many_count_in_about_any_minute():
+    now = 30.0
+    limits = Limits(per_minute=60, failures_per_minute=1, at_once=9, max_waits=9, now=lambda: now)
+
+    def sent(most: int) -> int:
+        for number in range(most):
+            try:
+                with limits.counting("bot"):
+                    pass
+            except TooFast as error:
+                assert 0 < error.after_s <= 60
+                return number
+        return most
+
+    assert sent(100) == 60
+    with limits.counting("other"):
+        pass
+    now = 75.0  # a quarter of the next minute: three quarters of those before still count
+    assert sent(100) == 15
+    with pytest.raises(TooFast) as caught, limits.counting("bot"):
+        pass
+    now += caught.value.after_s  # when it was told to come again, it may
+    assert sent(1) == 1
+    now = 300.0  # nothing of then counts
+    assert sent(100) == 60
+
+
 async def test_tokens_that_do_not_count_are_slowed_and_those_that_do_are_not(tmp_path):
     async with serving(tmp_path / "vault", failures_per_minute=5) as service:
         guesser, bot = service.client("hitl_0123456789_guess"), service.agent()
@@ -89,19 +119,63 @@ async def test_tokens_that_do_not_count_are_slowed_and_those_that_do_are_not(tmp
 
 
 async def test_one_caller_may_wait_so_often_at_once(tmp_path):
-    async with serving(tmp_path / "vault", at_once=3) as service:
+    async with serving(tmp_path / "vault", max_waits=3) as service:
         bot = service.agent()
         id = (await bot.post("/api/v1/requests", json=PAYMENT)).json()["id"]
         path = f"/api/v1/requests/{id}/wait"
         waits = [asyncio.create_task(bot.get(path)) for _ in range(3)]
         while service.serving.limits.answering < 3:
             await asyncio.sleep(0.01)
-        assert (await bot.get("/api/v1/requests")).status_code == 429
+        assert (await bot.get(path)).status_code == 429
+        assert (await bot.get("/api/v1/events")).status_code == 429
+        assert (await service.agent("bot").get(path, params={"timeout": 0})).status_code == 200
         alice = service.reviewer("alice")
         await alice.post(f"/api/v1/requests/{id}/votes", json={"answer": "approve"})
         assert {one.status_code for one in await asyncio.gather(*waits)} == {200}
-        assert (await bot.get("/api/v1/requests")).status_code == 200
+        assert (await bot.get(path)).status_code == 200
         assert service.serving.limits.answering == 0
+
+
+async def test_waits_and_streams_hold_up_no_other_call_of_their_caller(tmp_path):
+    async with serving(tmp_path / "vault", at_once=2, max_waits=10) as service:
+        bot, limits = service.agent(), service.serving.limits
+        id = (await bot.post("/api/v1/requests", json=PAYMENT)).json()["id"]
+        path = f"/api/v1/requests/{id}/wait"
+        waits = [asyncio.create_task(bot.get(path)) for _ in range(4)]
+        async with (
+            bot.stream("GET", "/api/v1/events") as one,
+            bot.stream("GET", "/api/v1/events") as other,
+        ):
+            assert (one.status_code, other.status_code) == (200, 200)
+            while limits.waiting.total() < 6:
+                await asyncio.sleep(0.01)
+            assert limits.answered.total() == 0
+            alice = service.reviewer("alice")
+            await alice.post(f"/api/v1/requests/{id}/votes", json={"answer": "approve"})
+            claim = f"/api/v1/requests/{id}/claim"
+            assert (await bot.post(claim, json={})).status_code == 200
+        await asyncio.gather(*waits)
+        while limits.answering:  # streams end with their connection
+            await asyncio.sleep(0.01)
+        assert not limits.waiting
+
+
+async def test_calls_that_do_not_wait_are_so_many_at_once(tmp_path, monkeypatch):
+    async with serving(tmp_path / "vault", at_once=2) as service:
+        bot, go_on, hitl = service.agent(), asyncio.Event(), service.hitl
+        find = hitl.list_requests
+
+        async def slow(**filters):
+            await go_on.wait()
+            return await find(**filters)
+
+        monkeypatch.setattr(hitl, "list_requests", slow)
+        calls = [asyncio.create_task(bot.get("/api/v1/requests")) for _ in range(2)]
+        while service.serving.limits.answered.total() < 2:
+            await asyncio.sleep(0.01)
+        assert (await bot.get("/api/v1/requests")).status_code == 429
+        go_on.set()
+        assert {one.status_code for one in await asyncio.gather(*calls)} == {200}
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/api/v1/requests", "/nowhere", "/sign-in/link.js"])
