@@ -295,6 +295,7 @@ class Orchestrator(ApprovalDesk[wiring.Orchestrator]):
     finish = _blocking(_Async.finish)
     check_approval = _blocking(_Async.check_approval)
     get_by_key = _blocking(_Async.get_by_key)
+    get_at = _blocking(_Async.get_at)
     find = _blocking(_Async.find)
     counts = _blocking(_Async.counts)
     trends = _blocking(_Async.trends)
@@ -318,6 +319,10 @@ class Orchestrator(ApprovalDesk[wiring.Orchestrator]):
     def holds(self, request: Request, claim_id: str) -> bool:
         """True if this claim is the request's, and this process holds it."""
         return self.hitl.holds(request, claim_id)
+
+    def narrowed_to(self, grant: Grant) -> str:
+        """Return to what the rule in force narrows a grant, "" if it leaves it as it is."""
+        return self.hitl.narrowed_to(grant)
 
     def code_for(self, event: Event) -> str:
         """Return the code that a `code_issued` event stands for, for who delivers it."""

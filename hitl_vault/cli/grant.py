@@ -93,6 +93,8 @@ def add(
             doubt = hitl.doubt_of(made)
             if doubt:
                 remark(f"as it stands it answers nothing: {doubt}")
+            elif narrower := hitl.narrowed_to(made):
+                remark(f"the rule in force lets less of it count: {narrower}")
 
     asyncio.run(make())
 

@@ -243,6 +243,15 @@ def is_within(grant: Grant, limit: GrantLimit, now: datetime) -> bool:
     return grant.revoked_at is None and now < _end(grant, limit) and left > 0
 
 
+def narrowed(grant: Grant, limit: GrantLimit) -> str:
+    """Return how much of a grant a rule lets count, "" if all of it."""
+    end = _end(grant, limit)
+    if grant.uses <= limit.uses and end == grant.expires_at:
+        return ""
+    uses = min(grant.uses, limit.uses)
+    return f"{uses} {'use' if uses == 1 else 'uses'}, until {end:%Y-%m-%d %H:%M} UTC"
+
+
 def _end(grant: Grant, limit: GrantLimit) -> datetime:
     try:
         return min(grant.expires_at, grant.made_at + timedelta(seconds=limit.within_s))

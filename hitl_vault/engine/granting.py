@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from hitl_vault.core import commands as c
 from hitl_vault.core import grants, voting
-from hitl_vault.core.model import Action, Answer, Assurance, Details, Effect, Request
+from hitl_vault.core.model import Action, Answer, Assurance, Details, Effect, Request, Verdict
 from hitl_vault.core.register import Bound, Grant
 from hitl_vault.engine.checks import MAX_TEXT_BYTES, name_of, seconds_of, text_of, word_of
 from hitl_vault.engine.granted import record, strictest
@@ -153,6 +153,23 @@ class Granting(Looking):
         Judged by an example at the bounds, so it is a hint for people and decides nothing.
         """
         now = self._parts.clock.now()
+        verdict = self._verdict_on(grant, now)
+        if verdict.effect is not Effect.ASK:
+            return f"the policy says {verdict.effect} to it ({verdict.reason})"
+        limit = verdict.requirement.grant
+        if limit is not None and not grants.is_within(grant, limit, now):
+            return "by the rule's own limit it is used up or over"
+        return grants.unusable(verdict)
+
+    def narrowed_to(self, grant: Grant) -> str:
+        """Return to what the rule in force narrows a grant, such as "3 uses, until …"; "" if it
+        leaves it as it is. By an example, as `doubt_of`.
+        """
+        verdict = self._verdict_on(grant, self._parts.clock.now())
+        limit = verdict.requirement.grant if verdict.effect is Effect.ASK else None
+        return "" if limit is None else grants.narrowed(grant, limit)
+
+    def _verdict_on(self, grant: Grant, now: datetime) -> Verdict:
         action = Action(
             type=grant.type,
             description="",
@@ -160,13 +177,7 @@ class Granting(Looking):
             requested_by=grant.requested_by,
         )
         self.policies.reload()
-        verdict = self.policies.evaluate(action, now)
-        if verdict.effect is not Effect.ASK:
-            return f"the policy says {verdict.effect} to it ({verdict.reason})"
-        limit = verdict.requirement.grant
-        if limit is not None and not grants.is_within(grant, limit, now):
-            return "by the rule's own limit it is used up or over"
-        return grants.unusable(verdict)
+        return self.policies.evaluate(action, now)
 
     async def revoke_grant(self, grant_id: str, *, by: str, reason: str = "") -> Grant:
         """Take a grant back: nothing is answered with it from now on.

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from hitl_vault.core.grants import bounds_for, is_within, outside, unusable, values_of
+from hitl_vault.core.grants import bounds_for, is_within, narrowed, outside, unusable, values_of
 from hitl_vault.core.model import (
     Action,
     Answer,
@@ -208,3 +208,10 @@ def test_a_grant_ends_by_the_sooner_and_counts_to_the_fewer():
     assert not is_within(once, replace(LIMIT, uses=1), START)
     assert not is_within(replace(GRANT, used_for=("a", "b")), LIMIT, START)
     assert not is_within(replace(GRANT, revoked_at=START), LIMIT, START)
+
+
+def test_what_a_rule_lets_count_of_a_grant_is_told():
+    assert narrowed(GRANT, LIMIT) == ""
+    assert narrowed(GRANT, GrantLimit(uses=1, within_s=86400)).startswith("1 use, until ")
+    shorter = narrowed(GRANT, GrantLimit(uses=5, within_s=60))
+    assert shorter == f"2 uses, until {START + timedelta(seconds=60):%Y-%m-%d %H:%M} UTC"
