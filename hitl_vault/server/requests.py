@@ -11,9 +11,9 @@ from hitl_vault import records
 from hitl_vault.core.access import Scope
 from hitl_vault.core.model import Request as Asked
 from hitl_vault.core.model import Status
-from hitl_vault.errors import Conflict, Forbidden, RequestNotFound, WaitTimeout
-from hitl_vault.server import samples
-from hitl_vault.server.idempotency import IdempotencyKey, request_key
+from hitl_vault.errors import WaitTimeout
+from hitl_vault.server import asking, samples
+from hitl_vault.server.idempotency import IdempotencyKey
 from hitl_vault.server.identities import (
     Anyone,
     Asker,
@@ -64,50 +64,26 @@ async def ask(body: Ask, at: At, caller: Asker, idempotency_key: IdempotencyKey 
     Asked again with the same `key`, `id` or Idempotency-Key, it is the same request: 200 in place
     of 201. With the same one and another action it is a conflict.
     """
-    key = request_key(caller, body.key, idempotency_key)
-    known = await _is_known(at, key, body.id)
-    try:
-        request = await at.hitl.request_approval(
-            body.type,
-            body.description,
-            body.details,
-            requested_by=acting_as(caller, body.requested_by, "requested_by", default="agent"),
-            agent=agent_of(caller, body.agent),
-            run_id=body.run_id,
-            key=key,
-            id=body.id,
-            timeout=body.timeout,
-            join=body.join,
-        )
-    except Conflict as error:
-        raise _shown_to(caller, error) from error
-    return answer(
-        records.request_record(request),
-        200 if known else 201,
-        {"Location": f"/api/v1/requests/{request.id}"},
+    asked = await asking.ask(
+        at,
+        caller,
+        body.type,
+        body.description,
+        body.details,
+        requested_by=acting_as(caller, body.requested_by, "requested_by", default="agent"),
+        agent=agent_of(caller, body.agent),
+        run_id=body.run_id,
+        key=body.key,
+        header=idempotency_key,
+        id=body.id,
+        timeout=body.timeout,
+        join=body.join,
     )
-
-
-def _shown_to(caller: Anyone, error: Conflict) -> Conflict:
-    """Return the error without a request of somebody else's, which a key or an id may have hit."""
-    try:
-        if error.current is not None:
-            check_sees(caller, error.current)
-    except Forbidden:
-        return Conflict(str(error))
-    return error
-
-
-async def _is_known(at: At, key: str | None, id: str | None) -> bool:
-    if key is not None and key.strip():
-        return await at.hitl.was_asked(key)
-    if id is not None:
-        try:
-            await at.hitl.get(id)
-        except RequestNotFound:
-            return False
-        return True
-    return False
+    return answer(
+        records.request_record(asked.request),
+        200 if asked.known else 201,
+        {"Location": f"/api/v1/requests/{asked.request.id}"},
+    )
 
 
 @router.get(

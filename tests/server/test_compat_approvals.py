@@ -244,3 +244,27 @@ async def test_with_tokens_an_agent_asks_and_withdraws_its_own_and_a_person_deci
         decided = (await admin.post(f"{AT}/{id}/decide", json=unnamed)).json()
         assert (decided["status"], decided["decided_by"]) == ("APPROVED", "admin@example.com")
         assert (await worker.post(f"{AT}/{id}/cancel")).json()["status"] == "CANCELLED"
+
+
+async def test_an_id_of_somebody_elses_says_nothing_of_how_it_stands(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        mine, spy, alice = service.agent("bot"), service.agent("spy"), service.reviewer()
+        body = {name: ASKED[name] for name in ("action_id", "action_type", "description")}
+        assert (await mine.post(AT, json=body)).status_code == 201
+        at = f"/api/v1/requests/{ASKED['action_id']}"
+        for _ in range(2):
+            for changed in ({"context": {"n": 2}}, {"action_type": "x"}):
+                hit = await spy.post(AT, json=body | changed)
+                assert (hit.status_code, list(hit.json())) == (409, ["detail"]), hit.text
+                assert "alice" not in hit.text
+            await alice.post(f"{at}/votes", json={"answer": "reject"})
+        own = await mine.post(AT, json=body | {"context": {"n": 2}})
+        assert own.json()["current_status"] == "REJECTED"
+
+
+async def test_an_action_id_cannot_take_the_name_of_an_idempotency_key(tmp_path):
+    async with open_desk(tmp_path) as (_, client):
+        taken = await client.post(AT, json=ASKED | {"action_id": "http:agent:1:K9"})
+        assert taken.status_code == 422
+        assert taken.json()["detail"][0]["loc"] == ["body", "action_id"]
+        assert "Idempotency-Key" in taken.text

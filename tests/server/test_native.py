@@ -435,3 +435,20 @@ async def test_an_id_that_is_none_is_not_found(tmp_path, id):
         for path in ("", "/wait", "/events", "/note", "/evidence"):
             found = await alice.get(f"{REQUESTS}/{id}{path}")
             assert (found.status_code, found.json()["code"]) == (404, "not_found"), found.text
+
+
+async def test_a_description_is_bounded_over_http_on_every_way_of_asking(tmp_path):
+    """All of them stand in every list; who asks in the same process may say more."""
+    async with serving(tmp_path / "vault") as service:
+        agent, long = service.agent("bot"), "d" * 65_537
+        for path, body in (
+            (REQUESTS, {"type": "x", "description": long}),
+            ("/api/v1/approvals", {"action_id": "a", "action_type": "x", "description": long}),
+            ("/api/v1/approvals", {"agent": "bot", "action": "x", "reason": long}),
+            ("/workflows", {"action": long, "requested_by": "bot", "context": {}}),
+        ):
+            refused = await agent.post(path, json=body)
+            assert refused.status_code == 422, (path, refused.text)
+            assert "65,536" in refused.text
+        assert (await agent.post(REQUESTS, json={"type": "x", "description": long[1:]})).is_success
+        await service.hitl.request_approval("x", "d" * 1_000_000, {}, requested_by="bot")

@@ -17,13 +17,14 @@ from pydantic import BaseModel, Field
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.model import Answer, Request, Status, is_valid_id
 from hitl_vault.errors import Conflict, Forbidden, InvalidRequest, RequestNotFound
+from hitl_vault.server import asking
 from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, seconds, see, see_pending
 from hitl_vault.server.identities import Anyone, At, Operator, Voter, acting_as
 from hitl_vault.server.shapes import answer
 
-_WORDS = {"id": "action_id", "type": "action_type", "details": "context"} | {
+_WORDS = {"id": "action_id", "key": "action_id", "type": "action_type", "details": "context"} | {
     same: same for same in ("description", "run_id", "requested_by")
 }
 _FOREVER_S = 10 * 365 * 24 * 3600
@@ -115,8 +116,9 @@ async def create(body: ApprovalBody, at: At, caller: Identity) -> Response:
     requester = acting_as(caller, body.requested_by, "requested_by", default="agent")
     id = id_of(body.action_id)
     with in_words(_WORDS):
-        known = await _is_known(at, id)
-        request = await at.hitl.request_approval(
+        asked = await asking.ask(
+            at,
+            caller,
             body.action_type,
             body.description,
             body.context,
@@ -126,17 +128,13 @@ async def create(body: ApprovalBody, at: At, caller: Identity) -> Response:
             key=None if id == body.action_id else body.action_id,
             timeout=body.timeout_seconds,
         )
+    request = asked.request
     if request.action.description != body.description:  # here it is part of what is asked
-        raise Conflict(f"the action_id {body.action_id} was used for another action", request)
-    return answer(record(await see(at.hitl, request.id)), 200 if known else 201)
-
-
-async def _is_known(at: At, id: str) -> bool:
-    try:
-        await at.hitl.get(id)
-    except RequestNotFound:
-        return False
-    return True
+        raise asking.hidden_from(
+            caller,
+            Conflict(f"the action_id {body.action_id} was used for another action", request),
+        )
+    return answer(record(await see(at.hitl, request.id)), 200 if asked.known else 201)
 
 
 async def find(at: At, caller: Identity, *, run_id: str | None, limit: int) -> Response:

@@ -21,6 +21,7 @@ from hitl_vault.core.access import Identity
 from hitl_vault.core.model import Answer, Request, Status, Vote
 from hitl_vault.core.statement import parse_envelope
 from hitl_vault.errors import Conflict, RequestNotFound, TrustError
+from hitl_vault.server import asking
 from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, exact, see
@@ -149,7 +150,9 @@ async def create(body: AgentBody, at: At, caller: Identity) -> Response:
     """Ask on behalf of an agent; the id is given out here."""
     agent = acting_as(caller, body.agent, "agent")
     with in_words(_WORDS):
-        request = await at.hitl.request_approval(
+        asked = await asking.ask(
+            at,
+            caller,
             body.action,
             body.reason,
             body.context,
@@ -158,7 +161,7 @@ async def create(body: AgentBody, at: At, caller: Identity) -> Response:
             id=f"{PREFIX}{secrets.token_hex(_ID_BYTES)}",
             timeout=body.expires_in_seconds,
         )
-    return answer(_record(Seen(request=request, status=request.status)), 201)
+    return answer(_record(Seen(request=asked.request, status=asked.request.status)), 201)
 
 
 def record(seen: Seen) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from hitl_vault.core.model import Answer, Request, Status
 from hitl_vault.engine.checks import MAX_NAME_BYTES
 from hitl_vault.errors import Conflict, Refused, RequestNotFound
+from hitl_vault.server import asking
 from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, seconds, see
@@ -102,7 +103,9 @@ async def create(body: WorkflowBody, at: At, caller: Asker) -> Response:
     requester = acting_as(caller, body.requested_by, "requested_by")
     kind = _cut(" ".join(body.action.split()))
     with in_words(_WORDS):
-        request = await at.hitl.request_approval(
+        asked = await asking.ask(
+            at,
+            caller,
             kind,
             "" if kind == body.action else body.action,
             body.context,
@@ -110,7 +113,7 @@ async def create(body: WorkflowBody, at: At, caller: Asker) -> Response:
             id=str(uuid.uuid4()),
             timeout=body.timeout_minutes * 60,
         )
-    record = _record(Seen(request=request, status=request.status))
+    record = _record(Seen(request=asked.request, status=asked.request.status))
     return answer({name: record[name] for name in WorkflowCreated.model_fields}, 201)
 
 
