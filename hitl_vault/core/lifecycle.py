@@ -18,6 +18,7 @@ from hitl_vault.core.steps import TRANSITIONS, Refusal, Step, Why
 from hitl_vault.core.tracing import headers_of
 
 MAX_COMMENTS, MAX_COMMENT_CHARS = 200, 10_000  # they are stored with every later state
+MAX_COMMENTS_EACH = MAX_COMMENTS // 2  # of one author: nobody can keep everybody else from asking
 MAX_REFUSED = 100  # of one request; more of them prove nothing new and would fill the disk
 
 
@@ -361,10 +362,16 @@ def _comment(request: Request, comment: c.Comment, now: datetime) -> Step | Refu
         return steps.duplicate("this comment is recorded")
     if not comment.text.strip():
         return steps.refused("the comment is empty")
+    author = voting.person(comment.author)
     if len(comment.text) > MAX_COMMENT_CHARS or len(request.comments) >= MAX_COMMENTS:
         return steps.refused(
             f"a request takes {MAX_COMMENTS} remarks of {MAX_COMMENT_CHARS:,} characters; "
             "keep longer texts elsewhere"
+        )
+    own = sum(voting.person(known.author) == author for known in request.comments)
+    if own >= MAX_COMMENTS_EACH:
+        return steps.refused(
+            f"a request takes {MAX_COMMENTS_EACH} remarks of one author: others are to be heard too"
         )
     said = Comment(comment_id=comment.comment_id, author=comment.author, text=comment.text, at=now)
     facts: list[tuple[Kind, str, dict[str, Any]]] = [

@@ -420,3 +420,16 @@ def test_a_signed_rule_is_not_satisfied_by_a_file():
     assert "hitl approve" in refusal(request, make_vote(request), Why.REFUSED).message
     vote = make_vote(request, assurance=Assurance.SIGNED)
     assert step(request, vote).status is S.APPROVED
+
+
+def test_one_author_leaves_room_for_what_others_have_to_say():
+    """An agent that fills the remarks of its request, in any spelling, cannot keep out a question."""
+    request = asked()
+    for number in range(100):
+        spelled = "bot" if number % 2 else "BOT "
+        said = c.Comment(id="pay-1", comment_id=f"c{number}", author=spelled, text="x")
+        request = step(request, said, after(1))
+    more = c.Comment(id="pay-1", comment_id="more", author="bot", text="x")
+    assert "100 remarks of one author" in refusal(request, more, Why.REFUSED).message
+    question = c.Comment(id="pay-1", comment_id="q", author="alice", text="Which account?")
+    assert step(request, question, after(2)).comments[-1].author == "alice"
