@@ -15,6 +15,7 @@ from hitl_vault.server.identities import (
     Voter,
     acting_as,
     check_owns,
+    check_sees,
 )
 from hitl_vault.server.problems import responses
 from hitl_vault.server.requests import Id
@@ -84,10 +85,11 @@ async def cancel(id: Id, body: CancelBody, at: At, caller: Anyone) -> Response:
 async def comment(
     id: Id, body: CommentBody, at: At, caller: Anyone, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """By the agent that asked, or anybody who may answer; it decides nothing."""
+    """By the agent that asked, or anybody who may read and answer it; it decides nothing."""
     request = await at.hitl.get(id)
     if not caller.may(Scope.VOTE):
         check_owns(caller, request)
+    check_sees(caller, request)  # the answer shows it
     request = await at.hitl.comment(
         id,
         body.text,
