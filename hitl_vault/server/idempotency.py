@@ -1,5 +1,5 @@
-"""Owns what the header `Idempotency-Key` names. Never stores one: a key becomes the id of a
-command, and the ledger knows which ids it has seen.
+"""Owns what the header `Idempotency-Key` names. Never stores one by itself: it becomes the key of a
+request, or the id of a remark or a claim, and the ledger knows which it has seen.
 
 So a repeat is the same request, the same remark, the same claim, also after a restart. Votes,
 withdrawals and reports of an end need no key for that: said twice, they change nothing.
@@ -13,6 +13,7 @@ from typing import Annotated
 from fastapi import Header
 
 from hitl_vault.core.access import Identity
+from hitl_vault.core.voting import person
 from hitl_vault.errors import InvalidRequest
 
 _PREFIX = "http:"
@@ -32,9 +33,12 @@ IdempotencyKey = Annotated[
 
 
 def named_by(caller: Identity, key: str) -> str:
-    """Return the id a caller's key stands for; no other caller's key stands for it."""
-    who = caller.token_id or hashlib.sha256(caller.name.encode()).hexdigest()[:16]
-    return f"{_PREFIX}{who}:{key}"
+    """Return the id a caller's key stands for; no other caller's key stands for it.
+
+    The caller, not the token: with a renewed token, or after signing in again, it is a repeat.
+    """
+    who = hashlib.sha256(person(caller.name).encode("utf-8", "replace")).hexdigest()[:32]
+    return f"{_PREFIX}{caller.caller or 'anyone'}:{who}:{key}"
 
 
 def request_key(caller: Identity, key: str | None, header: str | None) -> str | None:

@@ -182,16 +182,20 @@ async def test_verify_says_why_an_approval_is_not_good_to_be_executed(tmp_path):
 
 
 async def test_an_idempotency_key_is_one_request_and_its_callers_own(tmp_path):
-    """Repeated: the same; with another body: a conflict; another token's: another request."""
+    """Repeated, also with a renewed token: the same; with another body: a conflict; another
+    caller's, also a reviewer's of the same name: another request.
+    """
     async with serving(tmp_path / "vault") as service:
-        agent, twin, other = service.agent("bot"), service.agent("bot"), service.agent("spy")
+        agent, renewed, other = service.agent("bot"), service.agent("bot"), service.agent("spy")
+        namesake = service.reviewer("bot", Scope.ASK, Scope.READ)
         key = {"Idempotency-Key": "k-1"}
         first, again = await ask(agent, key), await ask(agent, key)
         assert (first.status_code, again.status_code) == (201, 200)
         assert first.json() == again.json()
+        assert (await ask(renewed, key)).json() == first.json()
         changed = await ask(agent, key, details={"amount": 2})
         assert (changed.status_code, changed.json()["code"]) == (409, "conflict")
-        for client in (twin, other):
+        for client in (namesake, other):
             separate = await ask(client, key)
             assert separate.status_code == 201
             assert separate.json()["id"] != first.json()["id"]
@@ -452,3 +456,14 @@ async def test_a_description_is_bounded_over_http_on_every_way_of_asking(tmp_pat
             assert "65,536" in refused.text
         assert (await agent.post(REQUESTS, json={"type": "x", "description": long[1:]})).is_success
         await service.hitl.request_approval("x", "d" * 1_000_000, {}, requested_by="bot")
+
+
+async def test_a_token_that_may_only_vote_reads_no_request_by_a_remark(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        id = (await ask(service.agent("bot"))).json()["id"]
+        blind, alice = service.reviewer("eve", Scope.VOTE), service.reviewer("alice")
+        at = f"{REQUESTS}/{id}/comments"
+        told = await blind.post(at, json={"text": "hm"})
+        assert told.status_code == 403, told.text
+        assert "details" not in told.text
+        assert (await alice.post(at, json={"text": "hm"})).is_success
