@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -13,6 +14,7 @@ from hitl_vault.core.model import Request as Asked
 from hitl_vault.core.model import Status
 from hitl_vault.errors import WaitTimeout
 from hitl_vault.server import asking, samples
+from hitl_vault.server.batches import page
 from hitl_vault.server.idempotency import IdempotencyKey
 from hitl_vault.server.identities import (
     Anyone,
@@ -25,7 +27,7 @@ from hitl_vault.server.identities import (
     waits,
 )
 from hitl_vault.server.leaving import unless_gone
-from hitl_vault.server.paging import cursor_of, place_of
+from hitl_vault.server.paging import place_of
 from hitl_vault.server.problems import responses
 from hitl_vault.server.shapes import (
     Ask,
@@ -123,7 +125,8 @@ async def find(
 ) -> Response:
     """An agent without the scope `read` gets its own ones.
 
-    Pages hold every request once, whatever is asked meanwhile: newer ones stand before the first.
+    Pages hold every request once, whatever is asked meanwhile: newer ones stand before the first. A
+    page ends at `limit` or at 4 MB, so go on while there is a `next`.
     """
     if key is not None:
         asked = await at.hitl.get_by_key(key)
@@ -131,7 +134,8 @@ async def find(
         return answer({"requests": [records.request_record(one) for one in mine], "next": None})
     if not caller.may(Scope.READ):
         requested_by = acting_as(caller, requested_by, "requested_by")
-    found = await at.hitl.list_requests(
+    wanted = partial(
+        at.hitl.list_requests,
         status=status,
         type=type,
         requested_by=requested_by,
@@ -139,12 +143,8 @@ async def find(
         since=since,
         until=until,
         text=text,
-        after=place_of(after),
-        limit=limit + 1,
     )
-    page = found[:limit]
-    following = cursor_of(page[-1]) if len(found) > limit else None
-    return answer({"requests": [records.request_record(one) for one in page], "next": following})
+    return await page(wanted, after=place_of(after), limit=limit)
 
 
 @router.get(

@@ -272,3 +272,31 @@ async def test_the_list_shows_nobody_what_another_agent_asked(tmp_path):
             found = (await client.get(AT)).json()["approvals"]
             assert [one["approval_id"] for one in found] == wanted
         assert (await service.client().get(AT)).status_code == 401
+
+
+async def test_a_list_reads_what_waits_in_small_batches_and_no_further_than_it_must(
+    tmp_path, monkeypatch
+):
+    async with open_desk(tmp_path) as (service, client):
+        for number in range(50):
+            await service.hitl.request_approval(
+                "x", "", {"user_id": "u" if number % 2 else "v", "n": number}, id=f"r{number}"
+            )
+        sizes, find = [], service.hitl.list_requests
+
+        async def counted(**wanted):
+            sizes.append(wanted["limit"])
+            return await find(**wanted)
+
+        monkeypatch.setattr(service.hitl, "list_requests", counted)
+        at = "/api/v1/approvals"
+        page = await client.get(at, params={"user_id": "u", "limit": 3, "offset": 2})
+        ids = [one["approval_id"] for one in page.json()["approvals"]]
+        assert (ids, sizes) == (["r45", "r43", "r41"], [20])
+        everything = (await client.get(at, params={"user_id": "u", "limit": 500})).json()
+        assert [one["approval_id"] for one in everything["approvals"]] == [
+            f"r{number}" for number in range(49, 0, -2)
+        ]
+        assert set(sizes) == {20}
+        nobody = await client.get(at, params={"user_id": "w"})
+        assert nobody.json() == {"approvals": []}

@@ -467,3 +467,31 @@ async def test_a_token_that_may_only_vote_reads_no_request_by_a_remark(tmp_path)
         assert told.status_code == 403, told.text
         assert "details" not in told.text
         assert (await alice.post(at, json={"text": "hm"})).is_success
+
+
+async def test_a_page_of_large_requests_ends_before_it_is_too_large(tmp_path):
+    """And the pages together hold every request once, in order, whatever the limit says."""
+    async with serving(tmp_path / "vault") as service:
+        agent = service.agent("bot")
+        for number in range(23):
+            body = {"id": f"r{number}", "type": "x", "details": {"t": "x" * 250_000}}
+            assert (await agent.post(REQUESTS, json=body)).status_code == 201
+        pages, after = [], {}
+        while not pages or after["after"]:
+            found = await agent.get(REQUESTS, params={"limit": 500} | after)
+            assert len(found.content) < 4_100_000
+            pages.append([one["id"] for one in found.json()["requests"]])
+            after = {"after": found.json()["next"]}
+        assert len(pages) > 1
+        assert [id for ids in pages for id in ids] == [f"r{n}" for n in reversed(range(23))]
+
+
+async def test_a_request_larger_than_a_page_is_a_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("hitl_vault.server.batches.MAX_PAGE_BYTES", 10)
+    async with serving(tmp_path / "vault") as service:
+        agent = service.agent("bot")
+        ids = [(await ask(agent, id=f"r{number}")).json()["id"] for number in range(2)]
+        first = (await agent.get(REQUESTS)).json()
+        second = (await agent.get(REQUESTS, params={"after": first["next"]})).json()
+        assert [one["id"] for one in first["requests"] + second["requests"]] == ids[::-1]
+        assert second["next"] is None

@@ -8,6 +8,8 @@ Its fields in the words of the engine: `action_id` is the request's id, `action_
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Literal
 
 from fastapi import APIRouter
@@ -19,6 +21,7 @@ from hitl_vault.core.model import Answer, Request, Status, is_valid_id
 from hitl_vault.errors import Conflict, Forbidden, InvalidRequest, RequestNotFound
 from hitl_vault.server import asking
 from hitl_vault.server.answers import CHANNEL
+from hitl_vault.server.batches import streamed
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, seconds, see, see_pending
 from hitl_vault.server.identities import Anyone, At, Operator, Voter, acting_as
@@ -139,8 +142,19 @@ async def create(body: ApprovalBody, at: At, caller: Identity) -> Response:
 
 async def find(at: At, caller: Identity, *, run_id: str | None, limit: int) -> Response:
     """List what waits, newest first."""
-    found = await see_pending(at.hitl, caller, run_id=run_id, limit=limit)
-    return answer([record(one) for one in found])
+    return await streamed(_records(see_pending(at.hitl, caller, run_id=run_id), limit))
+
+
+async def _records(
+    waiting: AsyncGenerator[Seen, None], limit: int
+) -> AsyncGenerator[dict[str, Any], None]:
+    number = 0
+    async with aclosing(waiting):
+        async for one in waiting:
+            yield record(one)
+            number += 1
+            if number == limit:
+                return
 
 
 def record(seen: Seen) -> dict[str, Any]:

@@ -7,6 +7,8 @@ Approvals are asked for elsewhere. Whom they concern stands in their details: `w
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Literal
 
 from fastapi import APIRouter
@@ -19,6 +21,7 @@ from hitl_vault.core.model import Answer, Details, Request
 from hitl_vault.errors import InvalidRequest, RequestNotFound, Unauthenticated
 from hitl_vault.records import as_json
 from hitl_vault.server.answers import CHANNEL
+from hitl_vault.server.batches import streamed
 from hitl_vault.server.compat.forms import Error, Said, error_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, seconds, see_pending
 from hitl_vault.server.identities import At, Voter, acting_as
@@ -145,12 +148,27 @@ async def find(
 ) -> Response:
     """List what waits, newest first, of this user and session."""
     wanted = {"user_id": user_id, "session_id": session_id}
-    found = [
-        one
-        for one in await see_pending(at.hitl, caller)
-        if all(given in {None, one.request.details.get(name)} for name, given in wanted.items())
-    ]
-    return answer({"approvals": [_record(one) for one in found[offset : offset + limit]]})
+    found = _records(see_pending(at.hitl, caller), wanted, offset, offset + limit)
+    return await streamed(found, b'{"approvals":[', b"]}")
+
+
+async def _records(
+    waiting: AsyncGenerator[Seen, None], wanted: dict[str, str | None], start: int, stop: int
+) -> AsyncGenerator[dict[str, Any], None]:
+    number = 0
+    async with aclosing(waiting):
+        async for one in waiting:
+            if not _fits(one.request.details, wanted):
+                continue
+            if number >= start:
+                yield _record(one)
+            number += 1
+            if number == stop:
+                return
+
+
+def _fits(details: Details, wanted: dict[str, str | None]) -> bool:
+    return all(given is None or details.get(name) == given for name, given in wanted.items())
 
 
 def _record(seen: Seen) -> dict[str, Any]:

@@ -4,13 +4,17 @@ one.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.lifecycle import deadline
 from hitl_vault.core.model import Request, Status
 from hitl_vault.records import standing
+from hitl_vault.server.batches import each
 from hitl_vault.server.identities import acting_as
 from hitl_vault.wiring import Orchestrator
 
@@ -53,19 +57,16 @@ async def see(hitl: Orchestrator, id: str) -> Seen:
 
 
 async def see_pending(
-    hitl: Orchestrator, caller: Identity, *, run_id: str | None = None, limit: int | None = None
-) -> list[Seen]:
-    """Return what waits for an answer and this caller may see, newest first."""
+    hitl: Orchestrator, caller: Identity, *, run_id: str | None = None
+) -> AsyncGenerator[Seen, None]:
+    """Yield what waits for an answer and this caller may see, newest first."""
     own = None if caller.may(Scope.READ) else acting_as(caller, None, "requested_by")
-    found = await hitl.list_requests(
-        status=Status.PENDING, run_id=run_id, requested_by=own, limit=limit
-    )
     now = hitl.now()
-    return [
-        Seen(request=one, status=one.status)
-        for one in found
-        if standing(one, now) is Status.PENDING
-    ]
+    wanted = partial(hitl.list_requests, status=Status.PENDING, run_id=run_id, requested_by=own)
+    async with aclosing(each(wanted)) as found:
+        async for one in found:
+            if standing(one, now) is Status.PENDING:
+                yield Seen(request=one, status=one.status)
 
 
 def seconds(at: datetime | None) -> str | None:
