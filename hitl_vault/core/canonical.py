@@ -139,17 +139,30 @@ def parse_json_object(text: str) -> Details:
         InvalidRequest: It is not such an object; the message says where.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = parse_json(text)
     except json.JSONDecodeError as error:
         raise InvalidRequest(
             f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from error
-    except ValueError as error:  # an integer of thousands of digits
+    check_details(value)
+    return value  # type: ignore[no-any-return]
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON strictly: no duplicate keys, no NaN.
+
+    Raises:
+        json.JSONDecodeError: It is no JSON.
+        InvalidRequest: It is, and two readers could understand it differently.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:  # an integer of thousands of digits, bytes that are no text
         raise InvalidRequest(f"not JSON that can be held exactly: {error}") from error
     except RecursionError as error:
         raise InvalidRequest(f"nested deeper than {MAX_DEPTH} levels") from error
-    check_details(value)
-    return value  # type: ignore[no-any-return]
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -27,8 +27,9 @@ from hitl_vault.server.shapes import (
     VoteBody,
     answer,
 )
+from hitl_vault.server.strict_bodies import StrictRoute
 
-router = APIRouter(tags=["answers"])
+router = APIRouter(route_class=StrictRoute, tags=["answers"])
 CHANNEL = "http"
 
 

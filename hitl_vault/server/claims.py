@@ -25,8 +25,9 @@ from hitl_vault.server.shapes import (
     RequestRecord,
     answer,
 )
+from hitl_vault.server.strict_bodies import StrictRoute
 
-router = APIRouter(tags=["execution"])
+router = APIRouter(route_class=StrictRoute, tags=["execution"])
 
 
 @router.post(

@@ -123,7 +123,7 @@ class Metrics(Collector):
             names = tally.asked if label == "type" else {value for _, value in counts}
             for value in names:
                 for how in Decided:  # at 0 too: else the first of them would be no increase
-                    family.add_metric([how.value, value], counts[how, value])
+                    family.add_metric([how.value, _shown(value)], counts[how, value])
             yield family
         ratio = GaugeMetricFamily(
             "hitl_decision_ratio",
@@ -176,5 +176,12 @@ class Metrics(Collector):
 def _counted(name: str, said: str, label: str, counts: Iterable[tuple[str, int]]) -> Metric:
     family = CounterMetricFamily(name, said, labels=[label])
     for value, number in counts:
-        family.add_metric([value], number)
+        family.add_metric([_shown(value)], number)
     return family
+
+
+def _shown(value: str) -> str:
+    """Return a label's value without characters that readers of the metrics stumble over."""
+    if value.isprintable():
+        return value
+    return "".join(ch if ch.isprintable() else f"<U+{ord(ch):04X}>" for ch in value)

@@ -30,8 +30,9 @@ from hitl_vault.server.shapes import (
     VerdictRecord,
     answer,
 )
+from hitl_vault.server.strict_bodies import StrictRoute
 
-router = APIRouter(tags=["overview"])
+router = APIRouter(route_class=StrictRoute, tags=["overview"])
 
 
 @router.post(

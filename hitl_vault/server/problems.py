@@ -189,15 +189,19 @@ async def _known(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     unread = "json" not in request.headers.get("content-type", "")
-    fields = [
-        {
-            "field": ".".join(map(str, one["loc"][1:])) or str(one["loc"][0]),
-            "problem": _NOT_JSON if unread and tuple(one["loc"]) == ("body",) else one["msg"],
-        }
-        for one in error.errors()
-    ]
+    fields = [_field(one, unread=unread) for one in error.errors()]
     detail = "; ".join(f"{one['field']}: {one['problem']}" for one in fields[:5])
     return problem(422, "invalid", detail, instance=request.url.path, fields=fields)
+
+
+def _field(error: Mapping[str, Any], *, unread: bool) -> dict[str, str]:
+    where = error["loc"]
+    if error["type"] == "json_invalid":
+        problem = f"it is no JSON ({error['ctx']['error']}) at character {where[1]}"
+        return {"field": "body", "problem": problem}
+    if unread and tuple(where) == ("body",):
+        return {"field": "body", "problem": _NOT_JSON}
+    return {"field": ".".join(map(str, where[1:])) or str(where[0]), "problem": error["msg"]}
 
 
 async def _http(request: Request, error: Exception) -> Response:

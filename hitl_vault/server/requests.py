@@ -38,8 +38,9 @@ from hitl_vault.server.shapes import (
     RequestRecord,
     answer,
 )
+from hitl_vault.server.strict_bodies import StrictRoute
 
-router = APIRouter(tags=["requests"])
+router = APIRouter(route_class=StrictRoute, tags=["requests"])
 Id = Annotated[str, Path(description="The request's id.", examples=[samples.ID])]
 
 

@@ -495,3 +495,25 @@ async def test_a_request_larger_than_a_page_is_a_page(tmp_path, monkeypatch):
         second = (await agent.get(REQUESTS, params={"after": first["next"]})).json()
         assert [one["id"] for one in first["requests"] + second["requests"]] == ids[::-1]
         assert second["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"type": "pay", oops}', "body: it is no JSON (Expecting property name"),
+        (b'{"type": "pay", oops}', ") at character 16"),
+        (b'{"type": "a", "type": "b"}', "body: the key 'type' stands twice"),
+        (b'{"type": "a", "details": {"n": 1, "n": 2}}', "body: the key 'n' stands twice"),
+        (b'{"type": "a", "details": {"n": NaN}}', "body: NaN is not a number"),
+        (b'{"type": "\xff"}', "body: not JSON that can be held exactly"),
+    ],
+)
+async def test_a_body_that_could_be_read_in_two_ways_is_refused_in_words(tmp_path, body, says):
+    async with serving(tmp_path / "vault") as service:
+        agent = service.agent("bot")
+        found = await agent.post(
+            REQUESTS, content=body, headers={"Content-Type": "application/json"}
+        )
+        assert (found.status_code, found.json()["code"]) == (422, "invalid"), found.text
+        assert says in found.json()["detail"]
+        assert not await service.hitl.list_requests()

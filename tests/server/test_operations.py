@@ -227,3 +227,14 @@ async def test_a_scrape_costs_the_same_however_many_requests_there_are(tmp_path)
         for _ in range(10):
             assert figure(await figures(alice), "hitl_pending") == 300
         assert time.monotonic() - began < 5
+
+
+async def test_a_type_of_unreadable_characters_is_spelled_out_in_the_figures(tmp_path):
+    async with serving(tmp_path / "vault", metrics_open=True) as service:
+        await service.hitl.request_approval("pay\x00\x1b[1m", "", {})
+        await caught_up(service)
+        answer = await service.client().get("/metrics")
+        assert "\x00" not in answer.text
+        assert "\x1b" not in answer.text
+        found = await figures(service.client())
+        assert figure(found, "hitl_requests_total", type="pay<U+0000><U+001B>[1m") == 1

@@ -1,0 +1,43 @@
+"""Owns how the native routes read bodies: strictly, so that no two readers understand one
+differently. Never judges what a body says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from hitl_vault.core.canonical import parse_json
+from hitl_vault.errors import InvalidRequest
+
+
+class StrictRoute(APIRoute):
+    """A route whose bodies have no key twice, and no number that JSON does not know."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler, reading strictly."""
+        inner = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            try:
+                return await inner(_StrictRequest(request.scope, request.receive))
+            except HTTPException as error:
+                cause = error.__cause__
+                if isinstance(cause, InvalidRequest):  # else FastAPI says nothing of why
+                    raise cause from None
+                raise
+
+        return strictly
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        try:
+            return parse_json(await self.body())
+        except InvalidRequest as error:
+            raise InvalidRequest(f"body: {error}") from error
