@@ -201,6 +201,7 @@ class ApprovalDesk(Generic[_D]):
     list_requests = _blocking(_Async.list_requests)
     alerts = _blocking(_Async.alerts)
     history = _blocking(_Async.history)
+    evidence = _blocking(_Async.evidence)
     verify = _blocking(_Async.verify)
     verdict_on = _blocking(_Async.verdict_on)
     vote = _blocking(approval_desk.ApprovalDesk.vote)

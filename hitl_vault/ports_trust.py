@@ -109,3 +109,16 @@ class CheckpointStore(Protocol):
     async def newest(self) -> str:
         """Return the line noted last, "" if it is not known."""
         ...
+
+
+class EvidenceSource(Protocol):
+    """Gathers what proves how a request came to be as it is."""
+
+    async def bundle(self, id: str) -> bytes:
+        """Return the evidence about one request as a .zip, what the settings hide left out.
+
+        Raises:
+            RequestNotFound: There is no such request.
+            ConfigError: The list of keys cannot be read.
+        """
+        ...

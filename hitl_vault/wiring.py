@@ -14,6 +14,7 @@ from typing import Any
 from hitl_vault.adapters.checkpoint.file import FileCheckpoints
 from hitl_vault.adapters.checkpoint.webhook import WebhookCheckpoints
 from hitl_vault.adapters.clock import SystemClock
+from hitl_vault.adapters.ledger.evidence import LedgerEvidence
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
 from hitl_vault.adapters.notify.file import FileChannels
 from hitl_vault.adapters.outbox.sqlite import SqliteOutbox
@@ -122,6 +123,7 @@ def assemble(
             second_factor=TotpFactors(keys / "totp.toml"),
             absolute=lambda path: str(root / path),
             checkpoints=checkpoint_store(root, settings.checkpoint_to) if watching else None,
+            evidence=LedgerEvidence(ledger, state / "allowed_signers", settings.redact),
             vault_id=ledger.vault_id,
             policy_lock=policy_lock(root, ledger.vault_id) if settings.policy_lock else None,
             telling=Telling(

@@ -20,7 +20,7 @@ from hitl_vault.engine.checks import filter_of, known_id, moment_of, name_of
 from hitl_vault.engine.desk import Desk, Notice
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
-from hitl_vault.errors import RequestNotFound
+from hitl_vault.errors import ConfigError, RequestNotFound
 from hitl_vault.ports import Capabilities, Counts, Filter, Place
 from hitl_vault.ports_telling import Backlog
 
@@ -169,6 +169,19 @@ class Looking(ABC):
     async def history(self, id: str) -> list[Recorded]:
         """Return what happened to a request, in order."""
         return await self._parts.ledger.history((await self.get(id)).id)
+
+    async def evidence(self, id: str) -> bytes:
+        """Return the evidence about a request as a .zip, as `hitl audit export` writes it: what the
+        setting `redact` names is hidden.
+
+        Raises:
+            RequestNotFound: There is no such request.
+            ConfigError: The list of keys cannot be read, or this ledger gives no evidence.
+        """
+        request = await self.get(id)
+        if self._parts.evidence is None:
+            raise ConfigError("this ledger gives no evidence")
+        return await self._parts.evidence.bundle(request.id)
 
     async def verify(self) -> Head | Break:
         """Prove the chain of events; returns its head, or the first event that is wrong."""

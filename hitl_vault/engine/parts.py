@@ -16,7 +16,14 @@ from hitl_vault.engine.alerts import Thresholds
 from hitl_vault.errors import ConfigError
 from hitl_vault.ports import Clock, Ledger, PolicySource, Presence, VaultFolder, Watcher
 from hitl_vault.ports_telling import ChannelSource, Outbox
-from hitl_vault.ports_trust import CheckpointStore, CodeKey, PolicyLock, Prover, SecondFactor
+from hitl_vault.ports_trust import (
+    CheckpointStore,
+    CodeKey,
+    EvidenceSource,
+    PolicyLock,
+    Prover,
+    SecondFactor,
+)
 from hitl_vault.ports_watching import Tracer, Untraced
 
 _UNREADABLE = (
@@ -92,6 +99,7 @@ class Parts:
     people: Callable[[], People] = People
     policy_lock: PolicyLock | None = None
     checkpoints: CheckpointStore | None = None
+    evidence: EvidenceSource | None = None
     vault_id: str = ""
     provers: Mapping[str, Prover] = field(default_factory=dict)
     code_key: CodeKey | None = None

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-from contextlib import closing
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from hitl_vault import records
-from hitl_vault.adapters.ledger.evidence import evidence_files, write_zip
-from hitl_vault.adapters.ledger.reader import LedgerReader
-from hitl_vault.config import STATE_FOLDER
 from hitl_vault.core.access import Scope
-from hitl_vault.core.redaction import parse_redaction
 from hitl_vault.server.identities import Anyone, At, Looker, Operator, acting_as, agent_of
 from hitl_vault.server.problems import responses
 from hitl_vault.server.requests import Id, seen
-from hitl_vault.server.serving import Serving
 from hitl_vault.server.shapes import (
     AlertRecord,
     ChainRecord,
@@ -150,19 +142,10 @@ async def head(at: At, _: Operator) -> Response:
 async def evidence(id: Id, at: At, caller: Looker) -> Response:
     """As `hitl audit export ID` writes it; details that the settings hide are hidden."""
     request = await seen(id, at, caller)
-    content = await asyncio.to_thread(_zipped, at, request.id)
+    content = await at.hitl.evidence(request.id)
     name = f"evidence-{request.id}.zip"
     return Response(
         content,
         media_type="application/zip",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
-
-
-def _zipped(at: Serving, id: str) -> bytes:
-    state = at.hitl.root / STATE_FOLDER
-    made = io.BytesIO()
-    with closing(LedgerReader(state / "ledger.db", lambda: "it was there")) as ledger:
-        redaction = parse_redaction(at.hitl.settings.redact)
-        write_zip(made, evidence_files(ledger, [id], state / "allowed_signers", redaction))
-    return made.getvalue()

@@ -14,6 +14,7 @@ import pytest
 from server_kit import serving
 
 from hitl_vault.core.access import Scope
+from hitl_vault.errors import RequestNotFound
 
 PAYMENT = {"type": "payment", "description": "Pay", "details": {"amount": 1500, "to": "v@x.org"}}
 REQUESTS = "/api/v1/requests"
@@ -278,6 +279,8 @@ async def test_events_note_and_evidence_of_a_request(tmp_path):
         assert "v@x.org" in note.text.replace("\\", "")
         found = await alice.get(f"{at}/evidence")
         assert found.headers["content-type"] == "application/zip"
+        with pytest.raises(RequestNotFound):
+            await service.hitl.evidence("pay-none")
         with zipfile.ZipFile(io.BytesIO(found.content)) as bundle:
             bundle.extractall(tmp_path / "evidence")
         done = await asyncio.to_thread(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.core.chain import Head, decode_event, genesis
 from hitl_vault.core.evidence import Stored, bundle, bundle_text
-from hitl_vault.core.redaction import Redaction
+from hitl_vault.core.redaction import Redaction, parse_redaction
 from hitl_vault.errors import ConfigError, RequestNotFound
+
+if TYPE_CHECKING:
+    from hitl_vault.adapters.ledger.sqlite import SqliteLedger  # who only exports needs no more
 
 _PAGE = 1_000
 _CHECKER = Path(__file__).parents[2] / "cli" / "evidence_check.py"  # a script by itself: only read
@@ -28,6 +32,23 @@ whoever could change evidence.json could change the check beside it.
     python3 check.py --checkpoints FILE     compare with heads of the chain kept elsewhere
     python3 check.py --signers FILE         use your own list of keys (allowed_signers)
 """
+
+
+class LedgerEvidence:
+    """Evidence from the ledger that is open; `redact` is the setting of that name."""
+
+    def __init__(self, ledger: SqliteLedger, signers: Path, redact: Sequence[str]) -> None:
+        self._ledger, self._signers, self._redact = ledger, signers, redact
+
+    async def bundle(self, id: str) -> bytes:
+        """Read the chain once, in a thread."""
+        return await self._ledger.read_aside(lambda reader: self._zipped(reader, id))
+
+    def _zipped(self, reader: LedgerReader, id: str) -> bytes:
+        made = io.BytesIO()
+        redaction = parse_redaction(self._redact)
+        write_zip(made, evidence_files(reader, [id], self._signers, redaction))
+        return made.getvalue()
 
 
 def evidence_files(

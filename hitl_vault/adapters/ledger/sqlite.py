@@ -265,6 +265,10 @@ class SqliteLedger(WakingLedger):
         """Walk the whole chain in a thread."""
         return await asyncio.to_thread(self._aside, LedgerReader.verify)
 
+    async def read_aside(self, read: Callable[[LedgerReader], _T]) -> _T:
+        """Return what a long look finds: in a thread, beside what is read and written meanwhile."""
+        return await asyncio.to_thread(self._aside, read)
+
     def _aside(self, read: Callable[[LedgerReader], _T]) -> _T:
         self._check_in_place()
         with contextlib.closing(LedgerReader(self._path, lambda: "it was there")) as reader:
