@@ -197,11 +197,15 @@ async def _invalid(request: Request, error: Exception) -> Response:
 def _field(error: Mapping[str, Any], *, unread: bool) -> dict[str, str]:
     where = error["loc"]
     if error["type"] == "json_invalid":
-        problem = f"it is no JSON ({error['ctx']['error']}) at character {where[1]}"
-        return {"field": "body", "problem": problem}
+        return {"field": "body", "problem": unreadable(error)}
     if unread and tuple(where) == ("body",):
         return {"field": "body", "problem": _NOT_JSON}
     return {"field": ".".join(map(str, where[1:])) or str(where[0]), "problem": error["msg"]}
+
+
+def unreadable(error: Mapping[str, Any]) -> str:
+    """Return why and where a body is no JSON, of FastAPI's error about it."""
+    return f"it is no JSON ({error['ctx']['error']}) at character {error['loc'][1]}"
 
 
 async def _http(request: Request, error: Exception) -> Response:

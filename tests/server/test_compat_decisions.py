@@ -300,3 +300,12 @@ async def test_a_list_reads_what_waits_in_small_batches_and_no_further_than_it_m
         assert set(sizes) == {20}
         nobody = await client.get(at, params={"user_id": "w"})
         assert nobody.json() == {"approvals": []}
+
+
+async def test_a_decision_that_is_no_json_is_said_to_be_none(tmp_path):
+    async with open_desk(tmp_path) as (_, client):
+        found = await client.post(
+            "/api/v1/approvals/decision", content=b'{"a": oops}', headers=JSON
+        )
+        assert found.status_code == 400
+        assert found.json() == {"error": "body: it is no JSON (Expecting value) at character 6"}

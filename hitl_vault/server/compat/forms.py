@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from hitl_vault.errors import Forbidden, HitlVaultError, InvalidRequest, Refused
-from hitl_vault.server.problems import headers_of
+from hitl_vault.server.problems import headers_of, unreadable
 
 _log = logging.getLogger(__name__)
 _A_FAULT = 500
@@ -125,8 +125,15 @@ def error_fault(error: Exception) -> Fault:
 
 
 def _sentence(error: RequestValidationError) -> str:
-    fields = [(".".join(map(str, one["loc"][1:])), one["msg"]) for one in _fields(error.errors())]
+    fields = [_named(one) for one in _fields(error.errors())]
     return "; ".join(f"{name}: {why}" if name else why for name, why in fields[:5])
+
+
+def _named(field: dict[str, Any]) -> tuple[str, str]:
+    """Return a wrong field's name, "" for none, and what is wrong with it."""
+    if field["type"] == "json_invalid":
+        return "body", unreadable(field)
+    return ".".join(map(str, field["loc"][1:])), field["msg"]
 
 
 def _plain(error: Exception) -> tuple[int, str]:
