@@ -127,6 +127,7 @@ function merge(queue, fresh) {
   });
   place(list, target);
   queue.querySelector(".empty").hidden = target.length > 0;
+  queue.querySelector("#unclear").replaceWith(fresh.querySelector("#unclear"));
   queue.querySelector(".paging").replaceWith(fresh.querySelector(".paging"));
   queue.dataset.waiting = fresh.dataset.waiting;
   if (added || gone) {
