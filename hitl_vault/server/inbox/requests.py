@@ -115,6 +115,21 @@ def _name(caller: Identity, typed: str) -> str:
     return name
 
 
+@router.get("/{id}/edit")
+async def edit(request: Request, id: str, at: At, caller: Person) -> Response:
+    """Show the request with the form for changes open."""
+    return await _page(request, at, caller, await _seen(at, caller, id), Typed(about="edit"))
+
+
+@router.get("/{id}/votes")
+@router.get("/{id}/comments")
+@router.get("/{id}/resolve")
+async def show_again(id: str, at: At, caller: Person) -> Response:
+    """Lead to the request: a page that said what was wrong had this address."""
+    asked = await _seen(at, caller, id)
+    return see_other(f"{INBOX}/requests/{asked.id}")
+
+
 @router.post("/{id}/edit")
 async def preview(
     request: Request,
