@@ -95,6 +95,33 @@ async def test_a_forged_link_shows_nothing_and_records_nothing(tmp_path, wrong):
         assert await service.hitl.head() == before
 
 
+async def test_who_tries_links_is_held_up(tmp_path):
+    """What does not count is counted for its address, as wrong tokens are; a good link goes on."""
+    use_policy(tmp_path / "vault")
+    async with serving(tmp_path / "vault", failures_per_minute=3) as service:
+        request = await ask(service, "secret")
+        path = await linked(service, request.id)
+        client = service.client()
+        tried = [(await client.get(f"/link/{request.id}/{'a' * 32}")).status_code for _ in range(5)]
+        assert tried == [403, 403, 403, 429, 429]
+        assert (await client.get(path)).status_code == 200
+
+
+async def test_an_answer_by_a_link_is_to_what_its_page_showed(tmp_path):
+    """A form that names other details than those in force answers nothing, and spends nothing."""
+    use_policy(tmp_path / "vault")
+    async with serving(tmp_path / "vault") as service:
+        request = await ask(service, "secret")
+        path = await linked(service, request.id)
+        client = service.client()
+        body = {"payload_sha256": "0" * 64, "answer": "approve"}
+        refused = parse(await client.post(path, data=body), 409)
+        assert refused.one(role="alert").text
+        assert (await service.hitl.get(request.id)).votes == ()
+        page = await page_of(client, path)
+        assert "Your answer was counted" in parse(await post(client, path, page)).text
+
+
 async def test_a_link_is_of_one_request_and_one_person(tmp_path):
     use_policy(tmp_path / "vault")
     async with serving(tmp_path / "vault") as service:
