@@ -10,8 +10,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 
-from hitl_vault import ApprovalDesk, Rejected, connect
+from hitl_vault import ApprovalDesk, HitlVaultError, Rejected, connect
+
+if not find_spec("httpx") or not find_spec("uvicorn"):
+    sys.exit("this needs two extras: python -m pip install 'hitl-vault[client,server]'")
+
 from hitl_vault.client import PolicyClient
 
 HITL = [sys.executable, "-m", "hitl_vault"]
@@ -45,14 +50,21 @@ async def far_agent(address: str, token: str) -> int:
 
 
 def main(vault: str) -> int:
-    token = subprocess.run(
+    made = subprocess.run(
         [*HITL, "token", "create", "--agent", "invoice-agent", "--vault", vault],
-        check=True,
+        check=False,
         capture_output=True,
         text=True,
-    ).stdout.strip()
-    with service(vault) as address:
-        return asyncio.run(far_agent(address, token))
+    )
+    if made.returncode:
+        print(made.stderr.strip(), file=sys.stderr)
+        return made.returncode
+    try:
+        with service(vault) as address:
+            return asyncio.run(far_agent(address, made.stdout.strip()))
+    except HitlVaultError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
 
 
 @contextlib.contextmanager

@@ -395,5 +395,6 @@ def connect(
     """Return the desk of a vault or of a service, for code that blocks; see `connecting`."""
     if connecting.is_address(place):
         return ApprovalDesk(connecting.remote(place, token=token, **options))
+    connecting.check_no_address(place)
     connecting.check_no_token(token)
     return Orchestrator(place, **options)

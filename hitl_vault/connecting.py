@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hitl_vault.errors import ConfigError, InvalidRequest
+
+_HOST_AND_PORT = re.compile(r"(localhost|[\w.-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}(/.*)?")
 
 if TYPE_CHECKING:
     from hitl_vault.client import RemoteDesk
@@ -30,6 +34,7 @@ def connect(
     """
     if is_address(place):
         return remote(place, token=token, **options)
+    check_no_address(place)
     check_no_token(token)
     from hitl_vault.wiring import Orchestrator
 
@@ -39,6 +44,15 @@ def connect(
 def is_address(place: object) -> bool:
     """True for the address of a service."""
     return isinstance(place, str) and place.lower().startswith(("http://", "https://"))
+
+
+def check_no_address(place: object) -> None:
+    """Raise ConfigError for the address of a service that lacks its beginning."""
+    if isinstance(place, str) and _HOST_AND_PORT.fullmatch(place) and not Path(place).exists():
+        raise ConfigError(
+            f"{place!r:.80} is no folder; for the service there, write http:// (or https://) in "
+            f"front: http://{place[:80]}"
+        )
 
 
 def check_no_token(token: str | None) -> None:

@@ -14,7 +14,7 @@ from hitl_vault.cli.checks import Check, Mark
 from hitl_vault.config import Settings
 from hitl_vault.core.model import Status
 from hitl_vault.core.registering import is_in_force
-from hitl_vault.engine.execution import resolving
+from hitl_vault.core.steps import resolving
 from hitl_vault.errors import HitlVaultError
 from hitl_vault.records import standing
 from hitl_vault.wiring import Orchestrator

@@ -16,8 +16,8 @@ from hitl_vault.cli.printing import remark, safe
 from hitl_vault.cli.progress import waiting
 from hitl_vault.cli.signals import Forwarding
 from hitl_vault.core.model import Details, Effect, Request, Status
+from hitl_vault.core.steps import resolving
 from hitl_vault.document.sentences import unwritten
-from hitl_vault.engine.execution import resolving
 from hitl_vault.errors import Conflict, OutcomeNotRecorded, OutcomeUnknown
 
 if TYPE_CHECKING:

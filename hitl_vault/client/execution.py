@@ -16,7 +16,13 @@ from hitl_vault.core import commands as c
 from hitl_vault.core.canonical import payload_sha256, with_details
 from hitl_vault.core.model import Request
 from hitl_vault.engine.execution import Execution
-from hitl_vault.errors import Conflict, HitlVaultError, Incompatible, StorageError
+from hitl_vault.errors import (
+    Conflict,
+    HitlVaultError,
+    Incompatible,
+    RequestNotFound,
+    StorageError,
+)
 
 _log = logging.getLogger(__name__)
 _SHARE = 3  # a lease is renewed when a third of it is over, so that two renewals may be lost
@@ -84,9 +90,7 @@ class RemoteExecution(Execution):
             await asyncio.sleep(self._lease_s / _SHARE)
             try:
                 await self._service.send(renewal, patience_s=self._lease_s)
-            except StorageError as error:
-                _log.warning("%s: the lease could not be renewed: %s", self._id, error)
-            except HitlVaultError as error:
+            except (Conflict, RequestNotFound) as error:
                 _log.error(
                     "%s: the claim does not count any more (%s); how it ends is reported all the "
                     "same, and a person may have to say it",
@@ -94,6 +98,10 @@ class RemoteExecution(Execution):
                     error,
                 )
                 return
+            except HitlVaultError as error:  # which says nothing of the claim
+                _log.warning(
+                    "%s: the lease could not be renewed, it is tried again: %s", self._id, error
+                )
 
     async def _record(self, finish: c.Finish) -> None:
         if self._renewing is not None:

@@ -37,6 +37,10 @@ class Redaction:
         """True if anything is hidden."""
         return bool(self.keys or self.pointers)
 
+    def __or__(self, other: Redaction) -> Redaction:
+        """Return what hides all that either of the two hides."""
+        return Redaction(keys=self.keys | other.keys, pointers=self.pointers | other.pointers)
+
     def hides(self, path: Sequence[str]) -> bool:
         """True if the value at this path is hidden, by itself or with what it lies in."""
         return any(person(step) in self.keys for step in path) or any(

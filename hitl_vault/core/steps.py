@@ -85,7 +85,15 @@ def events(
 
 def conflict(request: Request) -> Refusal:
     """Refuse what contradicts where the request stands."""
-    return Refusal(why=Why.CONFLICT, message=f"{request.id} is already {request.status}")
+    message = f"{request.id} is already {request.status}"
+    if request.status is Status.UNKNOWN:
+        message = f"how {request.id} ended is not known; {resolving(request.id)}"
+    return Refusal(why=Why.CONFLICT, message=message)
+
+
+def resolving(id: str) -> str:
+    """Return the command that records an end only a person can find out."""
+    return f"see what happened, then: hitl resolve {id} executed|failed"
 
 
 def duplicate(message: str) -> Refusal:

@@ -62,14 +62,30 @@ def without(news: News, redaction: Redaction) -> News:
     if request is None:
         data = shown_grant(event.data, redaction)
         return replace(news, recorded=replace(news.recorded, event=replace(event, data=data)))
-    hider = Hider(redaction=redaction, state=json.loads(encode_request(request)))
+    hider = _hider(request, redaction)
     shown = replace(event, data=hider.shown_data(event.data))
     return replace(
         news,
         recorded=replace(news.recorded, event=shown),
-        request=decode_request(json.dumps(hider.shown_state()).encode()),
+        request=_shown(hider),
         hidden=tuple(hider.hidden_places()),
     )
+
+
+def request_without(request: Request, redaction: Redaction) -> tuple[Request, tuple[str, ...]]:
+    """Return a request as a message shows it, and where its details are hidden (JSON Pointers)."""
+    if not redaction:
+        return request, ()
+    hider = _hider(request, redaction)
+    return _shown(hider), tuple(hider.hidden_places())
+
+
+def _hider(request: Request, redaction: Redaction) -> Hider:
+    return Hider(redaction=redaction, state=json.loads(encode_request(request)))
+
+
+def _shown(hider: Hider) -> Request:
+    return decode_request(json.dumps(hider.shown_state()).encode())
 
 
 class MessageRenderer:

@@ -13,6 +13,7 @@ from hitl_vault.core import commands as c
 from hitl_vault.core.events import Event, Kind
 from hitl_vault.core.model import Assurance, Code, Request, Status
 from hitl_vault.core.people import MAX_CHAIN, People, Reviewer
+from hitl_vault.core.redaction import Redaction
 from hitl_vault.core.voting import person
 from hitl_vault.engine.parts import Parts
 from hitl_vault.errors import ConfigError, HitlVaultError
@@ -132,12 +133,14 @@ def link_of_code(parts: Parts, request: Request, code: Code) -> str:
 class Linked:
     """What a link stands for: whose one-time `code`, and why it proves nothing any more.
 
-    `problem` is a sentence, "" while the code counts.
+    `problem` is a sentence, "" while the code counts. `redaction` is what the message that carried
+    the link may not have shown: what any way to people hides.
     """
 
     reviewer: str
     problem: str
     code: str = field(repr=False)
+    redaction: Redaction = field(default_factory=Redaction)
 
 
 def linked(parts: Parts, request: Request, typed: str) -> Linked | None:
@@ -156,7 +159,17 @@ def linked(parts: Parts, request: Request, typed: str) -> Linked | None:
         reviewer=found.reviewer,
         problem=codes.spent_or_over(request, found, parts.clock.now()),
         code=text_of_code(parts, request, found),
+        redaction=_hidden_from_people(parts),
     )
+
+
+def _hidden_from_people(parts: Parts) -> Redaction:
+    channels = {} if parts.telling is None else parts.telling.channels.load()
+    hidden = Redaction()
+    for channel in channels.values():
+        if channel.way.people:
+            hidden |= channel.way.redaction
+    return hidden
 
 
 def code_secret(parts: Parts) -> bytes:

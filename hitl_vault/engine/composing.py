@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hitl_vault.core.model import Answer, Details, Effect, Request, Status
+from hitl_vault.core.steps import resolving
 from hitl_vault.engine.approval_desk import ApprovalDesk
 from hitl_vault.engine.checks import MAX_TEXT_BYTES, text_of
 from hitl_vault.engine.execution import as_json
 from hitl_vault.engine.guard import Guard
 from hitl_vault.engine.waiting import refusal_of
+from hitl_vault.errors import OutcomeUnknown
 
 
 class Composing(ApprovalDesk):
@@ -28,10 +30,17 @@ class Composing(ApprovalDesk):
 
         Raises:
             Rejected, Expired, Cancelled: It will not be approved.
+            OutcomeUnknown: It was approved and started, and how it ended is not known.
             WaitTimeout: `timeout` passed first; the request waits on.
             RequestNotFound: There is no such request.
         """
         request = await self.wait_for_decision(id, timeout)
+        if request.status is Status.UNKNOWN:
+            raise OutcomeUnknown(
+                f"{request.id} was approved and started, and how it ended is not known; it must "
+                f"not run again: {resolving(request.id)}",
+                request,
+            )
         if not request.status.was_approved:
             raise refusal_of(request)
         return request

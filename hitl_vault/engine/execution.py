@@ -15,6 +15,7 @@ import msgspec
 from hitl_vault.core import commands as c
 from hitl_vault.core.canonical import check_details, payload_sha256, with_details
 from hitl_vault.core.model import Details, Request, Status
+from hitl_vault.core.steps import resolving
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.spans import said
@@ -221,11 +222,6 @@ class LocalExecution(Execution):
 
     async def _record(self, finish: c.Finish) -> None:
         await self._report(finish)
-
-
-def resolving(id: str) -> str:
-    """Return the command that records an end only a person can find out."""
-    return f"see what happened, then: hitl resolve {id} executed|failed"
 
 
 def _described(error: Exception) -> str:

@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from hitl_vault.core.model import Details, Effect, Request, Status
+from hitl_vault.core.steps import resolving
 from hitl_vault.engine.checks import MAX_NAME_BYTES, MAX_TEXT_BYTES, name_of, seconds_of, text_of
-from hitl_vault.engine.execution import as_json, exact_json, resolving
+from hitl_vault.engine.execution import as_json, exact_json
 from hitl_vault.errors import Conflict, Denied, ExecutionFailed, InvalidRequest, OutcomeUnknown
 
 if TYPE_CHECKING:

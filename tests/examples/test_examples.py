@@ -139,6 +139,14 @@ def test_two_of_three_people_approve_and_one_veto_ends_it(vault):
     assert statuses(vault) == ["approved", "rejected"]
 
 
+def test_an_agent_far_from_no_vault_says_what_is_missing(tmp_path):
+    """One line that says what to do, and no traceback."""
+    said = run_example("remote_agent.py", tmp_path / "vault", python)
+    assert "hitl init" in said
+    assert "Traceback" not in said
+    assert said.endswith("exit 2")
+
+
 def test_an_agent_far_from_the_vault_pays_once_what_was_approved_in_it(vault):
     """It asks over HTTP, a person ticks the note, it pays; started again, it does not pay again."""
     with a_person(vault, "approve"):

@@ -114,6 +114,10 @@ def test_one_line_chooses(workspace, monkeypatch):
     for connect in (connecting.connect, blocking.connect):
         with pytest.raises(InvalidRequest, match="a vault on this machine takes none"):
             connect(workspace / "vault", token="hitl_a_b")
+        for place in ("127.0.0.1:8020", "desk:8020/hitl", "[::1]:8020"):
+            with pytest.raises(ConfigError, match=r"write http:// .* in front: http://") as caught:
+                connect(place, token="hitl_a_b")
+            assert f"http://{place}" in str(caught.value)
     monkeypatch.setitem(sys.modules, "httpx", None)
     for name in ("desk", "service", "events", "execution"):
         monkeypatch.delitem(sys.modules, f"hitl_vault.client.{name}")

@@ -196,6 +196,12 @@ async def test_what_is_torn_away_is_unknown(pair):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await pair.hitl.get(request.id)).status is Status.UNKNOWN
+    to_do = f"hitl resolve {request.id} executed"
+    with pytest.raises(OutcomeUnknown, match=to_do) as caught:
+        await pair.hitl.wait_for_approval(request.id)
+    assert caught.value.request.id == request.id
+    with pytest.raises(Conflict, match=to_do):
+        await pair.hitl.execution(request.id).claim()
 
 
 async def test_a_guard_asks_runs_once_and_remembers(pair):

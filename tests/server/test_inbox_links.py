@@ -17,6 +17,13 @@ notify = ["mailto:alice@example.com"]
 """
 
 
+PERSONAL = """[mail]
+via = "apprise"
+people = true
+redact = ["/customer/email"]
+"""
+
+
 async def linked(service, id, to="alice"):
     """Send a code, and return the address of the link that goes with it."""
     request = await service.hitl.send_code(id, to=to)
@@ -86,6 +93,33 @@ async def test_a_forged_link_shows_nothing_and_records_nothing(tmp_path, wrong):
             assert "not whole, or not of this service" in page.one(role="alert").text
             assert "s3same" not in page.text
         assert await service.hitl.head() == before
+
+
+async def test_who_tries_links_is_held_up(tmp_path):
+    """What does not count is counted for its address, as wrong tokens are; a good link goes on."""
+    use_policy(tmp_path / "vault")
+    async with serving(tmp_path / "vault", failures_per_minute=3) as service:
+        request = await ask(service, "secret")
+        path = await linked(service, request.id)
+        client = service.client()
+        tried = [(await client.get(f"/link/{request.id}/{'a' * 32}")).status_code for _ in range(5)]
+        assert tried == [403, 403, 403, 429, 429]
+        assert (await client.get(path)).status_code == 200
+
+
+async def test_an_answer_by_a_link_is_to_what_its_page_showed(tmp_path):
+    """A form that names other details than those in force answers nothing, and spends nothing."""
+    use_policy(tmp_path / "vault")
+    async with serving(tmp_path / "vault") as service:
+        request = await ask(service, "secret")
+        path = await linked(service, request.id)
+        client = service.client()
+        body = {"payload_sha256": "0" * 64, "answer": "approve"}
+        refused = parse(await client.post(path, data=body), 409)
+        assert refused.one(role="alert").text
+        assert (await service.hitl.get(request.id)).votes == ()
+        page = await page_of(client, path)
+        assert "Your answer was counted" in parse(await post(client, path, page)).text
 
 
 async def test_a_link_is_of_one_request_and_one_person(tmp_path):
@@ -213,3 +247,36 @@ async def test_a_fault_never_writes_a_link_to_the_log(tmp_path, monkeypatch, cap
         assert page.one(role="alert").text
         assert "/link/{id}/{text}" in caplog.text
         assert path.rpartition("/")[2] not in caplog.text
+
+
+@pytest.mark.parametrize("by", ["vault", "way"])
+async def test_a_link_shows_no_more_than_its_message_and_approves_only_what_is_shown(tmp_path, by):
+    """Who holds the link has not signed in: what the message hid is hidden, and may be rejected."""
+    use_policy(tmp_path / "vault")
+    rules = ("card", "/customer/email") if by == "vault" else ("card",)
+    if by == "way":
+        (tmp_path / "vault" / ".hitl" / "notify.toml").write_text(PERSONAL, encoding="utf-8")
+    async with serving(tmp_path / "vault", settings={"redact": rules}) as service:
+        details = {"card": "4111-1111", "customer": {"email": "vip@example.com"}, "amount": 7}
+        request = await ask(service, "secret", description="Of vip@example.com", details=details)
+        path = await linked(service, request.id)
+        client = service.client()
+        answer = await client.get(path)
+        assert "4111-1111" not in answer.text
+        assert "vip@example.com" not in answer.text
+        page = parse(answer)
+        said = page.one(id="hidden")
+        assert [one.text for one in said.all("code")] == ["/card", "/customer/email"]
+        leads = said.one("a").attrs["href"]
+        assert leads == f"/sign-in?next=/inbox/requests/{request.id}"
+        assert [one.attrs["value"] for one in page.all("button", name="answer")] == ["reject"]
+        refused = await post(client, path, page, "approve", reason="go")
+        assert "4111-1111" not in refused.text
+        assert "vip@example.com" not in refused.text
+        page = parse(refused, 403)
+        assert "cannot be approved here" in page.one(role="alert").text
+        assert (await service.hitl.get(request.id)).votes == ()
+        done = await post(client, path, page, "reject", reason="not vip@example.com")
+        assert "Your answer was counted" in done.text
+        assert "vip@example.com" not in done.text
+        assert (await service.hitl.get(request.id)).status == "rejected"

@@ -17,6 +17,7 @@ from hitl_vault.adapters.ledger.cas import decide
 from hitl_vault.cli.starting import make_vault
 from hitl_vault.core.access import Scope
 from hitl_vault.core.chain import Head
+from hitl_vault.core.model import Status
 from hitl_vault.testing.samples import make_ask
 
 HX = {"HX-Request": "true"}
@@ -282,3 +283,69 @@ def fill(path, number):
         rows._store_request(connection, request, msgspec.json.encode(request))
     connection.execute("COMMIT")
     connection.close()
+
+
+async def lost(service, **more):
+    """Ask, approve and run something whose end then is not known."""
+    request = await ask(service, **more)
+    await service.hitl.approve(request.id, reviewer="bob")
+    run = service.hitl.execution(request.id, executor="worker")
+    await run.claim()
+    await run.finish(Status.UNKNOWN, error="interrupted by SIGTERM")
+    return await service.hitl.get(request.id)
+
+
+async def test_what_ended_unknown_is_shown_apart_from_what_waits_for_an_answer(tmp_path):
+    """Somebody must look: it stands in the queue with its number, and the badge does not count it."""
+    use_policy(tmp_path / "vault")
+    async with serving(tmp_path / "vault") as service:
+        alice = await browser(service)
+        assert "hidden" in (await page_of(alice, "/inbox")).one("section", id="unclear").attrs
+        found = [await lost(service), await lost(service, details={"amount": 9, "to": "w"})]
+        page = await page_of(alice, "/inbox")
+        section = page.one("section", id="unclear")
+        assert "hidden" not in section.attrs
+        assert section.one("h2").text == "Somebody must look how 2 ended is not known"
+        assert [one.attrs["href"] for one in section.all("a")] == [
+            f"/inbox/requests/{one.id}#unclear" for one in found
+        ]
+        assert "started by worker" in section.text
+        assert page.one("title").text == "Queue · hitl"
+        assert page.one(id="waiting").attrs["data-waiting"] == "0"
+        part = parse(await alice.get("/inbox/queue", headers=HX))
+        assert len(part.one("section", id="unclear").all("li")) == 2
+
+
+async def test_who_operates_says_how_it_ended_and_others_are_told_who_can(tmp_path):
+    use_policy(tmp_path / "vault")
+    async with serving(tmp_path / "vault") as service:
+        request = await lost(service)
+        path = f"/inbox/requests/{request.id}"
+        alice = await browser(service)
+        page = await page_of(alice, path)
+        said = page.one("section", id="unclear")
+        assert "worker started it" in said.text
+        assert "interrupted by SIGTERM" in said.text
+        assert f"hitl resolve {request.id} executed|failed" in said.text
+        assert not said.all("form")
+        csrf = page.form("/comments")["csrf"]
+        body = {"csrf": csrf, "status": "executed", "reason": "seen"}
+        refused = parse(await alice.post(f"{path}/resolve", data=body), 403)
+        assert "who operates this service" in refused.one(role="alert").text
+        olga = await browser(service, "olga", Scope.READ, Scope.VOTE, Scope.OPERATE)
+        page = await page_of(olga, path)
+        answer = await olga.post(f"{path}/resolve", data={"status": "failed", "reason": "x"})
+        assert answer.status_code == 403, "a form of another site"
+        wrong = await send(olga, page, "/resolve", status="approved", reason="my words")
+        page = parse(wrong, 422)
+        assert "executed or failed" in page.one(role="alert").text
+        assert page.form("/resolve")["reason"] == "my words"
+        assert (await service.hitl.get(request.id)).status == "unknown"
+        answer = await send(olga, page, "/resolve", status="failed", reason="the bank has nothing")
+        assert answer.status_code == 303
+        now = await service.hitl.get(request.id)
+        assert (now.status, now.outcome.by) == ("failed", "olga")
+        assert now.outcome.error == "the bank has nothing"
+        again = parse(await send(olga, page, "/resolve", status="executed", reason="late"), 409)
+        assert again.one(role="alert").text
+        assert "late" in again.text

@@ -158,6 +158,7 @@ async def test_details_are_changed_only_after_the_difference_was_shown(tmp_path)
         changed = request.details | {"amount": 900}
         page = parse(await send(alice, page, "/edit#edit", details=changed))
         form = page.one("form", id="changes")
+        assert [one.attrs["value"] for one in page.all("button", name="answer")] == ["edit"]
         assert [
             cell.text for cell in form.one("tbody").one("tr").walk() if cell.tag in {"th", "td"}
         ] == [
@@ -173,6 +174,24 @@ async def test_details_are_changed_only_after_the_difference_was_shown(tmp_path)
         assert (now.status, now.details) == ("approved", changed)
         after = await page_of(alice, path)
         assert after.one("table", class_="diff").one("del").text == "1500"
+
+
+@pytest.mark.parametrize("form", ["edit", "votes", "comments", "resolve"])
+async def test_the_address_of_a_form_can_be_opened_again(tmp_path, form):
+    """A page loaded again, or kept as a bookmark, is no dead end."""
+    use_policy(tmp_path / "vault")
+    async with serving(tmp_path / "vault") as service:
+        request = await ask(service)
+        path = f"/inbox/requests/{request.id}"
+        alice = await browser(service)
+        answer = await alice.get(f"{path}/{form}")
+        if form != "edit":
+            assert (answer.status_code, answer.headers["location"]) == (303, path)
+            return
+        page = parse(answer)
+        assert "open" in page.one("details", id="edit").attrs
+        assert json.loads(page.form("/edit#edit")["details"]) == request.details
+        assert (await service.client().get(f"{path}/{form}")).status_code == 303
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Owns the page a message links to: one answer by a link, without signing in. Looking at it uses
-nothing up, since mail programs look too; answering does. Never says more than the message did.
+nothing up, since mail programs look too; answering does. Never says more than the message did: what
+that hid is hidden here, and can be rejected here, and approved only where all of it is shown.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from fastapi.responses import Response
 
 from hitl_vault.core.model import Answer
 from hitl_vault.core.model import Request as Asked
+from hitl_vault.core.redaction import parse_redaction
+from hitl_vault.document.message import request_without
 from hitl_vault.engine.codes import Linked
 from hitl_vault.errors import Forbidden, HitlVaultError, RequestNotFound
 from hitl_vault.server.identities import At, address_of
@@ -21,6 +24,10 @@ from hitl_vault.server.serving import Serving
 
 router = new_router("/link")
 _FORGED = "this link is not whole, or not of this service; open it again from the message"
+_NOT_ALL = (
+    "not all of what would run is shown on this page, so it cannot be approved here; sign in, or "
+    "approve it in its note"
+)
 
 
 @router.get("/{id}/{text}")
@@ -43,6 +50,8 @@ async def vote(
     """Answer as the person the link was sent to, and use it up."""
     asked, link = await _followed(request, at, id, text)
     try:
+        if answer is not Answer.REJECT and _shown(at, asked, link)[0] != asked:
+            raise Forbidden(_NOT_ALL)
         asked = await at.hitl.vote(
             asked.id,
             answer,
@@ -70,6 +79,11 @@ async def _followed(request: Request, at: Serving, id: str, text: str) -> tuple[
     return asked, link
 
 
+def _shown(at: Serving, asked: Asked, link: Linked) -> tuple[Asked, tuple[str, ...]]:
+    """Return the request without what its messages hide, and where its details are hidden."""
+    return request_without(asked, parse_redaction(at.hitl.settings.redact) | link.redaction)
+
+
 async def _page(
     request: Request,
     at: Serving,
@@ -80,12 +94,15 @@ async def _page(
     *,
     done: bool = False,
 ) -> Response:
+    shown, hidden = _shown(at, asked, link)
     return await page(
         request,
         None,
         "link.html",
         status=200 if error is None else error.http_status,
-        view=view_of(asked, at.now(), None, whole=True),
+        view=view_of(shown, at.now(), None, whole=True),
+        hidden=hidden,
+        all_shown=shown == asked,
         link=link,
         done=done,
         reason=reason,

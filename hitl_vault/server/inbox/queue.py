@@ -74,12 +74,15 @@ async def _queue(at: Serving, caller: Identity, after: str) -> dict[str, Any]:
     found = await at.hitl.find(
         Filter(statuses=frozenset({Status.PENDING}), oldest_first=True, after=place, limit=PAGE + 1)
     )
+    unclear = [] if place else await _unclear(at)
     last = found[PAGE - 1] if len(found) > PAGE else None
     urgent = {one.id for one in soon}
     rest = [one for one in found[:PAGE] if one.id not in urgent and one.expires_at > now]
     return {
         "soon": [_view(at, one, now, caller) for one in soon],
         "views": [_view(at, one, now, caller) for one in rest],
+        "unclear": [view_of(one, now, caller) for one in unclear[:PAGE]],
+        "more_unclear": len(unclear) > PAGE,
         "after": after,
         "next": "" if last is None else text_of_place(last),
     }
@@ -93,6 +96,13 @@ async def _due_soon(at: Serving, now: datetime) -> list[Asked]:
     )
     ending = [one for one in found if now < one.expires_at <= end]
     return sorted(ending, key=lambda one: one.expires_at)
+
+
+async def _unclear(at: Serving) -> list[Asked]:
+    """Return what was run with an end nobody knows: it waits for a person, for no answer."""
+    return await at.hitl.find(
+        Filter(statuses=frozenset({Status.UNKNOWN}), oldest_first=True, limit=PAGE + 1)
+    )
 
 
 def _view(at: Serving, request: Asked, now: datetime, caller: Identity) -> View:

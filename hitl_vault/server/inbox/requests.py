@@ -13,9 +13,9 @@ from fastapi.responses import Response
 from hitl_vault import records
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.canonical import changes_between, check_same_shape, parse_json_object
-from hitl_vault.core.model import Answer, Change, Details
+from hitl_vault.core.model import Answer, Change, Details, Status
 from hitl_vault.core.model import Request as Asked
-from hitl_vault.errors import HitlVaultError, InvalidRequest
+from hitl_vault.errors import Forbidden, HitlVaultError, InvalidRequest
 from hitl_vault.server.identities import At, Person, acting_as, check_sees
 from hitl_vault.server.inbox.pages import (
     INBOX,
@@ -115,6 +115,21 @@ def _name(caller: Identity, typed: str) -> str:
     return name
 
 
+@router.get("/{id}/edit")
+async def edit(request: Request, id: str, at: At, caller: Person) -> Response:
+    """Show the request with the form for changes open."""
+    return await _page(request, at, caller, await _seen(at, caller, id), Typed(about="edit"))
+
+
+@router.get("/{id}/votes")
+@router.get("/{id}/comments")
+@router.get("/{id}/resolve")
+async def show_again(id: str, at: At, caller: Person) -> Response:
+    """Lead to the request: a page that said what was wrong had this address."""
+    asked = await _seen(at, caller, id)
+    return see_other(f"{INBOX}/requests/{asked.id}")
+
+
 @router.post("/{id}/edit")
 async def preview(
     request: Request,
@@ -166,6 +181,28 @@ async def comment(
         typed = Typed(comment=text, reviewer=reviewer)
         return await _again(request, at, caller, asked, typed, error, "comment")
     return see_other(f"{INBOX}/requests/{asked.id}#comments")
+
+
+@router.post("/{id}/resolve")
+async def resolve(
+    request: Request,
+    id: str,
+    at: At,
+    caller: Person,
+    status: Annotated[Status, Form()],
+    reason: Text = "",
+    reviewer: Text = "",
+) -> Response:
+    """Say how an execution with an unknown end really ended."""
+    if not caller.may(Scope.OPERATE):
+        raise Forbidden("only who operates this service may say here how it ended")
+    asked = await _seen(at, caller, id)
+    try:
+        await at.hitl.resolve(id, status, by=_name(caller, reviewer), reason=reason)
+    except HitlVaultError as error:
+        typed = Typed(reviewer=reviewer, reason=reason)
+        return await _again(request, at, caller, asked, typed, error, "resolve")
+    return see_other(f"{INBOX}/requests/{asked.id}#standing")
 
 
 async def _seen(at: Serving, caller: Identity, id: str) -> Asked:

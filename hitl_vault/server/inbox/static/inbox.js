@@ -127,6 +127,7 @@ function merge(queue, fresh) {
   });
   place(list, target);
   queue.querySelector(".empty").hidden = target.length > 0;
+  queue.querySelector("#unclear").replaceWith(fresh.querySelector("#unclear"));
   queue.querySelector(".paging").replaceWith(fresh.querySelector(".paging"));
   queue.dataset.waiting = fresh.dataset.waiting;
   if (added || gone) {
@@ -204,6 +205,30 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   const alert = isPart ? null : new DOMParser().parseFromString(serverResponse, "text/html").querySelector("[role=alert]");
   warn(signedOut ? "You are signed out: sign in in another window, then go on here."
     : alert ? alert.textContent : "That did not work; nothing was sent. Load the page again.");
+});
+// A plain form leaves the page, and what was typed with it: it is sent only while somebody answers.
+let asking = null;
+async function answers() {
+  try {
+    const answer = await fetch("/inbox/static/icon.svg", { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    return answer.status < 500;
+  } catch {
+    return false;
+  }
+}
+document.addEventListener("submit", async (event) => {
+  const { target: form, submitter } = event;
+  if (event.defaultPrevented || form.method !== "post" || form === asking) return;
+  event.preventDefault();
+  if (asking) return;
+  asking = form;
+  if (await answers()) {
+    form.requestSubmit(submitter);
+  } else {
+    warn("Not connected: nothing was sent. What you typed stays here.");
+    if (submitter) submitter.focus();
+  }
+  asking = null;
 });
 document.addEventListener("htmx:sendError", () => warn("Not connected: nothing was sent."));
 document.addEventListener("htmx:afterSwap", () => count());
