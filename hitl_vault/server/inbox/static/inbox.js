@@ -9,6 +9,7 @@ const tell = (text) => { if (told) told.textContent = text; };
 
 const state = document.getElementById("link-state");
 let polling = 0;
+let away = false;
 
 function warn(text) {
   if (!state) return;
@@ -33,11 +34,13 @@ function follow(address) {
   stream.addEventListener("open", () => {
     clearInterval(polling);
     polling = 0;
+    away = false;
     warn("");
     news(); // what happened while it was not connected, or since the page was made
   });
   stream.addEventListener("news", news);
   stream.addEventListener("error", () => {
+    away = true;
     warn("Not connected; trying again. What you see may be old.");
     if (stream.readyState === EventSource.CLOSED && !polling) {
       polling = setInterval(() => { clearInterval(polling); polling = 0; follow(address); news(); }, 5000);
@@ -206,7 +209,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   warn(signedOut ? "You are signed out: sign in in another window, then go on here."
     : alert ? alert.textContent : "That did not work; nothing was sent. Load the page again.");
 });
-// A plain form leaves the page, and what was typed with it: it is sent only while somebody answers.
+// A plain form leaves the page, and what was typed with it: not while nobody may answer.
 let asking = null;
 async function answers() {
   try {
@@ -218,7 +221,8 @@ async function answers() {
 }
 document.addEventListener("submit", async (event) => {
   const { target: form, submitter } = event;
-  if (event.defaultPrevented || form.method !== "post" || form === asking) return;
+  if (event.defaultPrevented || form.method !== "post" || form.hasAttribute("hx-post") || form === asking) return;
+  if (!away && navigator.onLine) return;
   event.preventDefault();
   if (asking) return;
   asking = form;
