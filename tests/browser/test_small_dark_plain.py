@@ -100,3 +100,16 @@ async def test_without_javascript_changes_are_shown_before_they_are_approved(bro
         await page.get_by_role("button", name="Approve with these changes").click()
         await expect(page.locator("#standing")).to_contain_text("approved")
         assert (await service.hitl.get(request.id)).details["amount"] == 900
+
+
+async def test_every_page_is_reached_by_a_thumb(browser, service):
+    """No link of the navigation is cut, also where most of them stand and something waits."""
+    for _ in range(12):
+        await ask(service)
+    async with person(browser, service, **PHONE) as page:
+        for path in PAGES:
+            await page.goto(path)
+            audit = await page.get_by_role("link", name="Audit", exact=True).bounding_box()
+            assert audit["x"] + audit["width"] <= 390, (path, audit)
+        await page.goto("/inbox/analytics")
+        await is_shown_whole(page)

@@ -21,6 +21,16 @@ async def csrf_of(client, path="/sign-in"):
     return CSRF.search(page.text)[1]
 
 
+async def test_the_pages_for_signing_in_look_like_the_inbox(tmp_path):
+    """They share its stylesheet, which is there for who is not signed in."""
+    async with serving(tmp_path / "vault") as service:
+        client = service.client()
+        text = (await client.get("/sign-in")).text
+        for path in ("/inbox/static/inbox.css", "/sign-in/sign-in.css"):
+            assert f'href="{path}"' in text
+            assert (await client.get(path)).headers["content-type"].startswith("text/css")
+
+
 async def sign_in(service, token, browser=None, **more):
     """Return a browser that is signed in with this token."""
     browser = browser or service.client()
