@@ -150,7 +150,7 @@ async def test_changes_that_the_rule_does_not_allow_are_403(tmp_path):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("{", "JSON decode error"),
+        ("{", "body: it is no JSON"),
         ("[]", "should be a valid dictionary"),
         ('{"approval_id": "x", "approved": true}', "workflow_id"),
         ('{"workflow_id": "wf-7", "approved": true}', "approval_id"),

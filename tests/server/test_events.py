@@ -212,7 +212,9 @@ async def test_who_reads_slowly_costs_little_memory_and_slows_nobody(tmp_path):
                 await asyncio.sleep(0.01)
             async with streamed(alice, id=id) as following:
                 for number in range(150):
-                    await service.hitl.comment(id, "x" * 9_000 + str(number), author="bot")
+                    await service.hitl.comment(
+                        id, "x" * 9_000 + str(number), author=f"bot-{number % 2}"
+                    )
                 for _ in range(151):
                     assert await following() is not None
             server = service.server

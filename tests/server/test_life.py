@@ -139,7 +139,7 @@ async def test_who_reads_nothing_does_not_hold_the_end_up(desk):
 
             async with Orchestrator(desk.root, watching=False) as other:
                 for number in range(190):
-                    await other.comment(id, "x" * 9_000 + str(number), author="bot")
+                    await other.comment(id, "x" * 9_000 + str(number), author=f"bot-{number % 2}")
             process.send_signal(signal.SIGTERM)
             code, seconds = await ended(process, 20)
         assert code == 0, desk.log.read_text()
