@@ -97,6 +97,17 @@ async def person(request: Request) -> AsyncIterator[Identity]:
         yield caller
 
 
+async def counted(request: Request) -> AsyncIterator[None]:
+    """Count a request to a page that asks nobody who they are: per address, or whose session it is.
+
+    Raises:
+        TooFast: It is one too many.
+    """
+    known: Identity | None = getattr(request.state, "identity", None)
+    with serving(request).limits.counting(known.token_id if known else address_of(request)):
+        yield
+
+
 def _known(request: Request, caller: Identity) -> Identity:
     request.state.caller = caller.name  # for the log's line
     return caller

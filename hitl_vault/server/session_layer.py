@@ -71,7 +71,7 @@ class SessionLayer:
             check_origin(headers)
         is_page = is_below(scope["path"], PAGES)
         cookies = _cookies(headers)
-        if not cookies and not is_page:
+        if not is_page and (not cookies or CSRF_HEADER not in headers):
             return receive, send
         # the key may have to be made, and files be read again
         held = await asyncio.to_thread(sessions.find, cookies) if cookies else None
@@ -82,8 +82,10 @@ class SessionLayer:
             set_cookies.append(sessions.form_cookie(base))
         if is_page and changes:
             receive = await _check_form(sessions, base, headers, receive)
-        elif not is_page and (held is None or not _header_counts(sessions, held.text, headers)):
-            return receive, send
+        elif not is_page:
+            if held is None:
+                return receive, send
+            _check_header(sessions, held.text, headers)
         if base:
             state["csrf"] = sessions.csrf_of(base)
         if held is not None:
@@ -131,13 +133,9 @@ def _cookies(headers: Headers) -> SimpleCookie:
     return cookies
 
 
-def _header_counts(sessions: Sessions, base: str, headers: Headers) -> bool:
-    sent = headers.get(CSRF_HEADER)
-    if sent is None:
-        return False
-    if not sessions.is_csrf(base, sent):
+def _check_header(sessions: Sessions, base: str, headers: Headers) -> None:
+    if not sessions.is_csrf(base, headers[CSRF_HEADER]):
         raise NotOurPage(f"{CSRF_HEADER}: it is not this session's; load the page again")
-    return True
 
 
 async def _check_form(sessions: Sessions, base: str, headers: Headers, receive: Receive) -> Receive:

@@ -209,3 +209,16 @@ async def test_what_another_sites_page_sends_is_refused(tmp_path):
         own = {"Origin": service.url, "Sec-Fetch-Site": "same-origin"}
         asked = await service.client().post("/api/v1/requests", json=PAYMENT, headers=own)
         assert asked.status_code == 201
+
+
+async def test_sessions_that_cannot_be_read_hold_up_nobody_with_a_token(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        token = service.token("reviewer", "alice")
+        browser = await sign_in(service, token)
+        (service.root / ".hitl/keys/sessions.toml").write_text("no toml")
+        assert (await browser.get("/healthz")).status_code == 200
+        assert (await browser.get("/api/v1/requests")).status_code == 401
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert (await browser.get("/api/v1/requests", headers=bearer)).status_code == 200
+        assert (await browser.get("/inbox", headers=bearer)).status_code == 200
+        assert (await browser.get("/inbox")).status_code == 500

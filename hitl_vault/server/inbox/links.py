@@ -6,20 +6,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Form, Request
+from fastapi import Depends, Form, Request
 from fastapi.responses import Response
 
 from hitl_vault.core.model import Answer
 from hitl_vault.core.model import Request as Asked
 from hitl_vault.engine.codes import Linked
 from hitl_vault.errors import Forbidden, HitlVaultError, RequestNotFound
-from hitl_vault.server.identities import At, address_of
+from hitl_vault.server.identities import At, address_of, counted
 from hitl_vault.server.inbox.pages import new_router, page
 from hitl_vault.server.inbox.views import view_of
 from hitl_vault.server.problems import told
 from hitl_vault.server.serving import Serving
 
-router = new_router("/link")
+router = new_router("/link", dependencies=[Depends(counted)])
 _FORGED = "this link is not whole, or not of this service; open it again from the message"
 
 

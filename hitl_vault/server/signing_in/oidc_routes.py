@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from hitl_vault.adapters.people.file import FilePeople
@@ -14,7 +14,7 @@ from hitl_vault.core.access import DEFAULT, Caller
 from hitl_vault.core.sign_in import Way, own_page
 from hitl_vault.core.voting import person
 from hitl_vault.errors import Forbidden, HitlVaultError, Unauthenticated
-from hitl_vault.server.identities import At, address_of
+from hitl_vault.server.identities import At, address_of, counted
 from hitl_vault.server.serving import OidcSettings, Serving
 from hitl_vault.server.sessions import Begun
 from hitl_vault.server.signing_in.oidc import Provider, name_in
@@ -26,7 +26,8 @@ _BACK = "/sign-in/oidc/back"
 
 def oidc_router(settings: OidcSettings) -> APIRouter:
     """Return the routes for this provider. Raises ConfigError if a setting is wrong."""
-    router, provider = APIRouter(include_in_schema=False), Provider(settings)
+    router = APIRouter(include_in_schema=False, dependencies=[Depends(counted)])
+    provider = Provider(settings)
 
     @router.get("/sign-in/oidc")
     async def go(request: Request, at: At, next: str = "") -> Response:
