@@ -23,6 +23,7 @@ from hitl_vault.server.signing_in.pages import page
 
 PAGES = ("/inbox", "/sign-in", "/sign-out")
 _HARMLESS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+_NEWS = "/inbox/live"
 _MAX_FIELDS = 1000
 _FORM = "application/x-www-form-urlencoded"
 
@@ -40,6 +41,7 @@ class SessionLayer:
     - Under the pages (`/inbox`, `/sign-in`, `/sign-out`) a session counts by its cookie; what
       changes something needs the CSRF token, in the field `csrf` or the header X-CSRF-Token.
     - Everywhere else a session counts only with that header, whatever the method.
+    - What an open page fetches by itself does not count as use: a session left alone ends.
     - What changes something and was sent by another site's page is refused, session or not.
     """
 
@@ -90,9 +92,16 @@ class SessionLayer:
             state["csrf"] = sessions.csrf_of(base)
         if held is not None:
             state["identity"], state["held"] = held.identity, held
-            if held.stale:
+            if held.stale and not _by_itself(scope, headers):
                 set_cookies.append(sessions.cookie(held.text))
         return receive, _setting(set_cookies, send)
+
+
+def _by_itself(scope: Scope, headers: Headers) -> bool:
+    """True for what an open page fetches with nobody there: its parts, and its stream of news."""
+    if scope["method"] not in _HARMLESS:
+        return False
+    return "hx-request" in headers or scope["path"] == _NEWS
 
 
 def _refused(error: HitlVaultError, path: str) -> Response:

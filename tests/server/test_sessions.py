@@ -222,3 +222,22 @@ async def test_sessions_that_cannot_be_read_hold_up_nobody_with_a_token(tmp_path
         assert (await browser.get("/api/v1/requests", headers=bearer)).status_code == 200
         assert (await browser.get("/inbox", headers=bearer)).status_code == 200
         assert (await browser.get("/inbox")).status_code == 500
+
+
+async def test_an_open_page_that_nobody_uses_does_not_keep_a_session(tmp_path):
+    async with serving(tmp_path / "vault", session_idle_s=600) as service:
+        id = (await service.agent().post("/api/v1/requests", json=PAYMENT)).json()["id"]
+        at = datetime.now(UTC)
+        service.serving.now = lambda: at
+        browser = await sign_in(service, service.token("reviewer", "alice"))
+        at += timedelta(minutes=5)
+        itself = {"HX-Request": "true"}
+        parts = ("queue", "waiting", f"requests/{id}/live", f"cards/{id}")
+        for part in parts:
+            answer = await browser.get(f"/inbox/{part}", headers=itself)
+            assert (answer.status_code, "set-cookie" in answer.headers) == (200, False), part
+        async with browser.stream("GET", "/inbox/live") as news:
+            assert (news.status_code, "set-cookie" in news.headers) == (200, False)
+        assert "set-cookie" in (await browser.get("/inbox/queue")).headers  # as a page of its own
+        at += timedelta(minutes=10)
+        assert (await browser.get("/inbox/queue", headers=itself)).status_code == 303
