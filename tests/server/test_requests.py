@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -71,3 +72,33 @@ async def test_a_wait_with_a_token_that_is_revoked_meanwhile_tells_nothing(tmp_p
         answer = await waiting
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
         assert "v@x.org" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/requests", rb'{"type": "x", "requested_by": "\ud800"}'),
+        ("/api/v1/policy/evaluate", rb'{"type": "x", "requested_by": "a\udfff"}'),
+    ],
+)
+async def test_a_problem_can_be_written_whatever_was_sent(tmp_path, path, body):
+    """Half a pair of UTF-16 is no text; told again in a problem it made the service fail."""
+    async with serving(tmp_path / "vault") as service:
+        headers = {"Content-Type": "application/json"}
+        answer = await service.agent().post(path, content=body, headers=headers)
+        assert answer.status_code == 403, answer.text
+        assert "?" in answer.json()["detail"]
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("totp", ["123456", "\ud800"])
+async def test_a_code_without_a_second_factor_is_the_senders_mistake(tmp_path, totp):
+    async with serving(tmp_path / "vault") as service:
+        id = (await service.agent().post("/api/v1/requests", json=PAYMENT)).json()["id"]
+        body = json.dumps({"answer": "approve", "totp": totp})
+        headers = {"Content-Type": "application/json"}
+        path = f"/api/v1/requests/{id}/votes"
+        answer = await service.reviewer("alice").post(path, content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "no_second_factor")
+        assert "alice has no second factor" in answer.json()["detail"]
+        assert (await service.hitl.get(id)).status == "pending"
