@@ -20,6 +20,7 @@ HitlVaultError
     InvalidRequest           the action, id or option cannot be accepted
     ConfigError              a setting is wrong
         VaultNotFound
+        NoSecondFactor       a code was given for a second factor that there is not
         Incompatible         what answers is no service that this client can talk to
     PolicyError              the policy cannot be read; names file and line
     DocumentError            a note cannot be read; names path and line
@@ -214,6 +215,13 @@ class VaultNotFound(ConfigError):
     """There is no vault at the given place."""
 
     code = "vault_not_found"
+
+
+class NoSecondFactor(ConfigError):
+    """The reviewer has no second factor whose code could prove an answer."""
+
+    code = "no_second_factor"
+    http_status = 422
 
 
 class Incompatible(ConfigError):

@@ -45,7 +45,8 @@ class SecondFactor(Protocol):
         """Return the time step whose code was typed, None if it is none of the near ones.
 
         Raises:
-            ConfigError: The reviewer has no second factor, or it cannot be judged here.
+            NoSecondFactor: The reviewer has none.
+            ConfigError: It cannot be judged here.
         """
         ...
 

@@ -27,7 +27,7 @@ from hitl_vault.core.statement import (
 from hitl_vault.document.wording import stamp
 from hitl_vault.engine.codes import code_secret, text_of_code
 from hitl_vault.engine.parts import Parts
-from hitl_vault.errors import ConfigError, TrustError
+from hitl_vault.errors import NoSecondFactor, TrustError
 from hitl_vault.ports import Kept
 from hitl_vault.ports_trust import KeyInForce
 from hitl_vault.signatures import DECISIONS, FORMULA_TYPE, approval_message, expiry_spellings
@@ -228,10 +228,10 @@ async def by_factor(parts: Parts, vote: c.Vote, typed: str) -> c.Vote:
 
     Raises:
         TrustError: It is wrong, was used before, or too many were wrong; recorded.
-        ConfigError: The reviewer has no second factor.
+        NoSecondFactor: The reviewer has none.
     """
     if parts.second_factor is None:
-        raise ConfigError("this vault knows no second factors")
+        raise NoSecondFactor("this vault knows no second factors")
     step = parts.second_factor.step_of(vote.reviewer, typed, parts.clock.now())
     if problem := guessing(await parts.ledger.register(), vote.reviewer, parts.clock.now()):
         await refuse(parts, vote, problem, FACTOR)

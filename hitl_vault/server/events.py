@@ -25,9 +25,8 @@ from hitl_vault.server.identities import (
     At,
     acting_as,
     check_sees,
-    serving,
+    judge_again,
     waits,
-    who_calls,
 )
 from hitl_vault.server.problems import responses
 from hitl_vault.server.serving import Serving
@@ -191,13 +190,11 @@ def _counts(request: Request, caller: Identity) -> Callable[[], bool]:
     """Return what says whether the caller may still listen: a token may end, or be revoked."""
 
     def counts() -> bool:
-        held = getattr(request.state, "held", None)
-        if held is not None and not serving(request).sessions.counts(held):
-            return False
         try:
-            return who_calls(request) == caller
+            judge_again(request, caller)
         except (Unauthenticated, TooFast):
             return False
+        return True
 
     return counts
 

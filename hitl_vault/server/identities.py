@@ -83,6 +83,20 @@ def who_calls(request: Request) -> Identity:
     )
 
 
+def judge_again(request: Request, caller: Identity) -> None:
+    """Let a caller have an answer that took long, or the next part of one.
+
+    Raises:
+        Unauthenticated: The token or session has ended meanwhile, or may something else.
+        TooFast: Too many tokens from this address did not count.
+    """
+    held = getattr(request.state, "held", None)
+    if held is not None and not serving(request).sessions.counts(held):
+        raise Unauthenticated("this session has ended")
+    if who_calls(request) != caller:
+        raise Unauthenticated("what this token may was changed; send the request again")
+
+
 class NotSignedIn(Unauthenticated):
     """A page is for people who are signed in; they are sent to sign in, and back."""
 
@@ -95,6 +109,17 @@ async def person(request: Request) -> AsyncIterator[Identity]:
         raise NotSignedIn(str(error)) from error
     with _counting(request, caller) as request.state.counted:
         yield caller
+
+
+async def counted(request: Request) -> AsyncIterator[None]:
+    """Count a request to a page that asks nobody who they are: per address, or whose session it is.
+
+    Raises:
+        TooFast: It is one too many.
+    """
+    known: Identity | None = getattr(request.state, "identity", None)
+    with serving(request).limits.counting(known.token_id if known else address_of(request)):
+        yield
 
 
 def _known(request: Request, caller: Identity) -> Identity:

@@ -6,6 +6,7 @@ answer in those services' own form; see `compat.forms`.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -141,11 +142,18 @@ def problem(
     if fields:
         body["fields"] = list(fields)
     return Response(
-        msgspec.json.encode(body),
+        _written(body),
         status_code=status,
         media_type=PROBLEM_JSON,
         headers=dict(headers or {}),
     )
+
+
+def _written(body: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:  # half a pair of UTF-16, sent and told again, is no text
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def headers_of(error: HitlVaultError) -> dict[str, str]:

@@ -23,6 +23,7 @@ from hitl_vault.server.identities import (
     acting_as,
     agent_of,
     check_sees,
+    judge_again,
     sees,
     waits,
 )
@@ -197,7 +198,10 @@ async def wait(
         found = await unless_gone(request, waited)
     except WaitTimeout:
         found = None
-    return answer(records.request_record(found or await hitl.get(id)))
+    found = found or await hitl.get(id)
+    judge_again(request, caller)  # the token may have ended while it waited
+    check_sees(caller, found)
+    return answer(records.request_record(found))
 
 
 @router.post(

@@ -23,6 +23,7 @@ from hitl_vault.server.signing_in.pages import page
 
 PAGES = ("/inbox", "/sign-in", "/sign-out")
 _HARMLESS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+_NEWS = "/inbox/live"
 _MAX_FIELDS = 1000
 _FORM = "application/x-www-form-urlencoded"
 
@@ -40,6 +41,7 @@ class SessionLayer:
     - Under the pages (`/inbox`, `/sign-in`, `/sign-out`) a session counts by its cookie; what
       changes something needs the CSRF token, in the field `csrf` or the header X-CSRF-Token.
     - Everywhere else a session counts only with that header, whatever the method.
+    - What an open page fetches by itself does not count as use: a session left alone ends.
     - What changes something and was sent by another site's page is refused, session or not.
     """
 
@@ -71,7 +73,7 @@ class SessionLayer:
             check_origin(headers)
         is_page = is_below(scope["path"], PAGES)
         cookies = _cookies(headers)
-        if not cookies and not is_page:
+        if not is_page and (not cookies or CSRF_HEADER not in headers):
             return receive, send
         # the key may have to be made, and files be read again
         held = await asyncio.to_thread(sessions.find, cookies) if cookies else None
@@ -82,15 +84,24 @@ class SessionLayer:
             set_cookies.append(sessions.form_cookie(base))
         if is_page and changes:
             receive = await _check_form(sessions, base, headers, receive)
-        elif not is_page and (held is None or not _header_counts(sessions, held.text, headers)):
-            return receive, send
+        elif not is_page:
+            if held is None:
+                return receive, send
+            _check_header(sessions, held.text, headers)
         if base:
             state["csrf"] = sessions.csrf_of(base)
         if held is not None:
             state["identity"], state["held"] = held.identity, held
-            if held.stale:
+            if held.stale and not _by_itself(scope, headers):
                 set_cookies.append(sessions.cookie(held.text))
         return receive, _setting(set_cookies, send)
+
+
+def _by_itself(scope: Scope, headers: Headers) -> bool:
+    """True for what an open page fetches with nobody there: its parts, and its stream of news."""
+    if scope["method"] not in _HARMLESS:
+        return False
+    return "hx-request" in headers or scope["path"] == _NEWS
 
 
 def _refused(error: HitlVaultError, path: str) -> Response:
@@ -131,13 +142,9 @@ def _cookies(headers: Headers) -> SimpleCookie:
     return cookies
 
 
-def _header_counts(sessions: Sessions, base: str, headers: Headers) -> bool:
-    sent = headers.get(CSRF_HEADER)
-    if sent is None:
-        return False
-    if not sessions.is_csrf(base, sent):
+def _check_header(sessions: Sessions, base: str, headers: Headers) -> None:
+    if not sessions.is_csrf(base, headers[CSRF_HEADER]):
         raise NotOurPage(f"{CSRF_HEADER}: it is not this session's; load the page again")
-    return True
 
 
 async def _check_form(sessions: Sessions, base: str, headers: Headers, receive: Receive) -> Receive:

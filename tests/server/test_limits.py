@@ -10,6 +10,7 @@ from server_kit import serving
 
 from hitl_vault.errors import TooFast
 from hitl_vault.server.limits import Limits
+from hitl_vault.server.serving import OidcSettings
 
 PAYMENT = {"type": "payment", "description": "Pay", "details": {"amount": 1500, "to": "v@x.org"}}
 
@@ -221,3 +222,17 @@ async def test_pages_of_other_sites_are_told_nothing(tmp_path):
         asks = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
         answer = await service.client().options("/api/v1/requests", headers=asks)
         assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-in/link", "/link/x/y", "/sign-in/oidc/back"])
+async def test_an_address_where_nobody_is_known_may_send_so_much(tmp_path, path):
+    oidc = OidcSettings(issuer="http://127.0.0.1:9", client_id="hitl")
+    async with serving(
+        tmp_path / "vault", oidc=oidc, per_minute=5, failures_per_minute=1000
+    ) as service:
+        anyone, bot = service.client(), service.agent()
+        answers = [await anyone.get(path) for _ in range(12)]
+        assert answers[0].status_code != 429
+        assert answers[-1].status_code == 429
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+        assert (await bot.get("/api/v1/requests")).status_code == 200

@@ -38,7 +38,7 @@ def test_letters_that_pass_for_others_are_nobodys_name(letter):
     def named(said):
         return name_in({"email": said, "email_verified": True}, known)
 
-    assert named("mike@x.org") == named("Mike@X.org") == "alice"
+    assert named("mike@x.org") == named("Mike@X.org") == ("alice", True)
     with pytest.raises(Forbidden, match="letters"):
         named(f"mi{letter}e@x.org")
 
@@ -75,6 +75,34 @@ async def test_a_person_on_record_signs_in_and_goes_where_they_wanted(desk):
     assert (session.name, session.way) == ("alice", "oidc")
     assert {str(scope) for scope in session.scopes} == {"read", "vote"}
     assert made.asked[0]["code_challenge"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "said", "reviewers", "status"),
+    [
+        ("sub", "aB3", {"aB3": "alice"}, 303),
+        ("sub", "ab3", {"aB3": "alice"}, 403),
+        ("sub", "alice", {}, 303),
+        ("sub", "Alice", {}, 403),
+        ("sub", "Alice", {"aB3": "Alice"}, 403),
+        ("sub", "aB3", {"aB3": "Alice"}, 303),
+        ("email", "A.Miller@Example.com", {"a.miller@example.COM": "alice"}, 303),
+        ("email", "JÖRG@example.com", {"jörg@example.com": "alice"}, 403),
+    ],
+)
+async def test_a_claim_is_compared_to_the_letter_and_an_address_but_for_case(
+    tmp_path, claim, said, reviewers, status
+):
+    """Two accounts at a provider may differ in the case of their `sub` alone."""
+    from hitl_vault.cli.starting import make_vault
+
+    make_vault(tmp_path / "vault")
+    (tmp_path / "vault/.hitl/reviewers.toml").write_text(REVIEWERS)
+    async with provider(claims={claim: said}) as made:
+        wanted = settings(made, claim=claim, reviewers=reviewers)
+        async with serving(tmp_path / "vault", oidc=wanted) as service:
+            answer, _ = await go(service, service.client())
+            assert answer.status_code == status, answer.text
 
 
 @pytest.mark.parametrize(

@@ -219,3 +219,35 @@ async def test_what_another_sites_page_sends_is_refused(tmp_path):
         own = {"Origin": service.url, "Sec-Fetch-Site": "same-origin"}
         asked = await service.client().post("/api/v1/requests", json=PAYMENT, headers=own)
         assert asked.status_code == 201
+
+
+async def test_sessions_that_cannot_be_read_hold_up_nobody_with_a_token(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        token = service.token("reviewer", "alice")
+        browser = await sign_in(service, token)
+        (service.root / ".hitl/keys/sessions.toml").write_text("no toml")
+        assert (await browser.get("/healthz")).status_code == 200
+        assert (await browser.get("/api/v1/requests")).status_code == 401
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert (await browser.get("/api/v1/requests", headers=bearer)).status_code == 200
+        assert (await browser.get("/inbox", headers=bearer)).status_code == 200
+        assert (await browser.get("/inbox")).status_code == 500
+
+
+async def test_an_open_page_that_nobody_uses_does_not_keep_a_session(tmp_path):
+    async with serving(tmp_path / "vault", session_idle_s=600) as service:
+        id = (await service.agent().post("/api/v1/requests", json=PAYMENT)).json()["id"]
+        at = datetime.now(UTC)
+        service.serving.now = lambda: at
+        browser = await sign_in(service, service.token("reviewer", "alice"))
+        at += timedelta(minutes=5)
+        itself = {"HX-Request": "true"}
+        parts = ("queue", "waiting", f"requests/{id}/live", f"cards/{id}")
+        for part in parts:
+            answer = await browser.get(f"/inbox/{part}", headers=itself)
+            assert (answer.status_code, "set-cookie" in answer.headers) == (200, False), part
+        async with browser.stream("GET", "/inbox/live") as news:
+            assert (news.status_code, "set-cookie" in news.headers) == (200, False)
+        assert "set-cookie" in (await browser.get("/inbox/queue")).headers  # as a page of its own
+        at += timedelta(minutes=10)
+        assert (await browser.get("/inbox/queue", headers=itself)).status_code == 303

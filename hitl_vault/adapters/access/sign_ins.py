@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,10 +19,12 @@ import msgspec
 from hitl_vault.adapters.proof.secret_files import load_toml, lock_of, save_secret, toml_text
 from hitl_vault.core.access import Scope, digest_of
 from hitl_vault.core.sign_in import Link, Session, Way, halves
+from hitl_vault.core.voting import person
 from hitl_vault.errors import ConfigError, InvalidRequest
 
 LINKS, SESSIONS = "links.toml", "sessions.toml"
 _ID_BYTES, _SECRET_BYTES = 5, 32
+SESSIONS_EACH = 20
 _Entry = TypeVar("_Entry", Link, Session)
 
 
@@ -68,7 +70,9 @@ class _Table(Generic[_Entry]):
         return read
 
     def _written(self, id: str, entry: _Entry) -> str:
-        names = [field.name for field in fields(entry) if field.name != self._id_field]
+        # what an entry could be read without comes first: it must not count without it
+        order = sorted(fields(entry), key=lambda field: field.default is MISSING)
+        names = [field.name for field in order if field.name != self._id_field]
         lines: list[str] = [f"{name} = {_toml(getattr(entry, name))}" for name in names]
         return "\n".join([f"[{toml_text(id)}]", *lines]) + "\n"
 
@@ -146,6 +150,8 @@ class SignIns:
     ) -> tuple[Session, str]:
         """Begin a session; the text its cookie carries is returned this once, always a new one.
 
+        A person has `SESSIONS_EACH` at most: one more ends the oldest.
+
         Raises:
             ConfigError, StorageError: It cannot be stored.
         """
@@ -161,6 +167,9 @@ class SignIns:
             token_id=token_id,
         )
         with self._sessions.changing(now) as known:
+            own = [one.session_id for one in known.values() if person(one.name) == person(name)]
+            for oldest in own[: max(0, len(own) - SESSIONS_EACH + 1)]:  # kept in their order
+                del known[oldest]
             known[id] = session
         return session, f"{id}_{secret}"
 

@@ -3,12 +3,14 @@
 Its form, one table a token:
 
     ["3f9a1c7be2"]
+    until = 2027-02-21T09:00:00Z
     caller = "agent"
     name = "invoice-agent"
     scopes = ["ask"]
     sha256 = "…"
     from = 2026-11-21T09:00:00Z
-    until = 2027-02-21T09:00:00Z
+
+A token that ended long ago goes when the file is next written.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ FILE = "tokens.toml"
 _KEYS = {"caller", "name", "scopes", "sha256", "from", "until"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ID_BYTES, _SECRET_BYTES = 5, 32
+_LISTED = timedelta(days=30)  # how long one that has ended stays on the list
 _NOBODY = "0" * 64
 
 
@@ -103,11 +106,16 @@ class AccessTokens:
             ends_at=until,
         )
         with lock_of(self._path):
-            self._save({**self.load(), made.token_id: made})
+            self._save({**self.load(), made.token_id: made}, now)
         return made, token_text(made.token_id, secret)
 
     def revoke(self, token_id: str, now: datetime) -> Token:
-        """End a token now; it stays on the list. Raises InvalidRequest if there is none."""
+        """End a token now; it stays on the list for 30 days.
+
+        Raises:
+            InvalidRequest: There is none.
+            ConfigError, StorageError: It cannot be stored.
+        """
         with lock_of(self._path):
             known = self.load()
             if token_id not in known:
@@ -115,24 +123,29 @@ class AccessTokens:
             ended = known[token_id].ends_at
             at = now if ended is None else min(ended, now)
             revoked = replace(known[token_id], ends_at=at)
-            self._save({**known, token_id: revoked})
+            self._save({**known, token_id: revoked}, now)
         return revoked
 
-    def _save(self, tokens: Mapping[str, Token]) -> None:
-        save_secret(self._path, "\n".join(map(_written, tokens.values())).encode())
+    def _save(self, tokens: Mapping[str, Token], now: datetime) -> None:
+        kept = [
+            token
+            for token in tokens.values()
+            if token.ends_at is None or now < token.ends_at + _LISTED
+        ]
+        save_secret(self._path, "\n".join(map(_written, kept)).encode())
 
 
 def _written(token: Token) -> str:
-    lines = [
-        f"[{toml_text(token.token_id)}]",
+    lines = [f"[{toml_text(token.token_id)}]"]
+    if token.ends_at is not None:  # first: a token must not count without it, whatever is lost
+        lines.append(f"until = {token.ends_at.isoformat()}")
+    lines += [
         f"caller = {toml_text(token.caller)}",
         f"name = {toml_text(token.name)}",
         f"scopes = [{', '.join(toml_text(scope) for scope in sorted(token.scopes))}]",
         f"sha256 = {toml_text(token.sha256)}",
         f"from = {token.made_at.isoformat()}",
     ]
-    if token.ends_at is not None:
-        lines.append(f"until = {token.ends_at.isoformat()}")
     return "\n".join(lines) + "\n"
 
 

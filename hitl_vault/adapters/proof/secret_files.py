@@ -28,8 +28,8 @@ def load_secret(path: Path) -> bytes | None:
     """Return the bytes of a file of secrets, None if there is none.
 
     Raises:
-        ConfigError: It cannot be read, or others may read it; the message names it, never what is
-            in it.
+        ConfigError: It cannot be read, others may read it, or it is above `MAX_BYTES`; the message
+            names it, never what is in it.
     """
     try:
         with path.open("rb") as file:
@@ -39,11 +39,17 @@ def load_secret(path: Path) -> bytes | None:
                     f"{path}: others may read it (mode {mode:o}), so its secrets are not used; "
                     f"renew them, then: chmod 600 {path}"
                 )
-            return file.read(MAX_BYTES)
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+    if len(data) > MAX_BYTES:  # what is cut off may be what ends a secret
+        raise ConfigError(
+            f"{path}: it is larger than {MAX_BYTES:,} bytes, so none of it is used; take out "
+            "entries that nobody needs any more"
+        )
+    return data
 
 
 def load_toml(path: Path) -> dict[str, Any]:
@@ -68,8 +74,13 @@ def save_secret(path: Path, data: bytes, *, fresh: bool = False) -> None:
 
     Raises:
         FileExistsError: `fresh`, and there is one.
-        StorageError: It cannot be stored.
+        StorageError: It cannot be stored, or is above `MAX_BYTES`, which nobody could load again.
     """
+    if len(data) > MAX_BYTES:
+        raise StorageError(
+            f"{path}: cannot be stored: it would be larger than {MAX_BYTES:,} bytes; take out "
+            "entries that nobody needs any more"
+        )
     temporary = ""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

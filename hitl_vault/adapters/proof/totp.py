@@ -12,7 +12,7 @@ from typing import Any
 
 from hitl_vault.adapters.proof.secret_files import load_toml, lock_of, save_secret, toml_text
 from hitl_vault.core.voting import person
-from hitl_vault.errors import ConfigError
+from hitl_vault.errors import ConfigError, NoSecondFactor
 
 _STEP_S = 30
 _AROUND = (0, -1, 1)  # a clock may be half a minute off
@@ -34,7 +34,8 @@ class TotpFactors:
         """Return the time step whose code was typed, None if it is none of the near ones.
 
         Raises:
-            ConfigError: The reviewer has no second factor, or the extra is not installed.
+            NoSecondFactor: The reviewer has none.
+            ConfigError: The file cannot be read, or the extra is not installed.
         """
         found = next(
             (
@@ -45,10 +46,10 @@ class TotpFactors:
             None,
         )
         if found is None:
-            raise ConfigError(f"{reviewer} has no second factor; make one with: hitl key totp")
+            raise NoSecondFactor(f"{reviewer} has no second factor; make one with: hitl key totp")
         now = int(at.timestamp()) // _STEP_S
         maker = _pyotp().TOTP(found)
-        given = "".join(typed.split()).encode()
+        given = "".join(typed.split()).encode("utf-8", "replace")
         steps = [
             now + off
             for off in _AROUND

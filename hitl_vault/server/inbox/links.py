@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Form, Request
+from fastapi import Depends, Form, Request
 from fastapi.responses import Response
 
 from hitl_vault.core.model import Answer
@@ -16,13 +16,13 @@ from hitl_vault.core.redaction import parse_redaction
 from hitl_vault.document.message import request_without
 from hitl_vault.engine.codes import Linked
 from hitl_vault.errors import Forbidden, HitlVaultError, RequestNotFound
-from hitl_vault.server.identities import At, address_of
+from hitl_vault.server.identities import At, address_of, counted
 from hitl_vault.server.inbox.pages import new_router, page
 from hitl_vault.server.inbox.views import view_of
 from hitl_vault.server.problems import told
 from hitl_vault.server.serving import Serving
 
-router = new_router("/link")
+router = new_router("/link", dependencies=[Depends(counted)])
 _FORGED = "this link is not whole, or not of this service; open it again from the message"
 _NOT_ALL = (
     "not all of what would run is shown on this page, so it cannot be approved here; sign in, or "

@@ -7,7 +7,7 @@ besides. No page has a script or style in it: the files beside it are all there 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -24,9 +24,9 @@ from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.durations import show_duration
 from hitl_vault.document.inert import visible
 from hitl_vault.document.sentences import safe, subject, what, who
-from hitl_vault.errors import Forbidden, HitlVaultError
+from hitl_vault.errors import Forbidden, HitlVaultError, TooFast
 from hitl_vault.server.identities import NotSignedIn, serving, who_calls
-from hitl_vault.server.problems import told
+from hitl_vault.server.problems import headers_of, told
 from hitl_vault.server.serving import Serving
 
 INBOX = "/inbox"
@@ -55,7 +55,11 @@ class PageRoute(APIRoute):
                 raise
             except HitlVaultError as error:
                 # the route, not the address: that may hold a link's secret
-                return await problem_page(request, error.http_status, told(error, self.path))
+                words = told(error, self.path)
+                answer = await problem_page(request, error.http_status, words)
+                if isinstance(error, TooFast):
+                    answer.headers.update(headers_of(error))
+                return answer
             except RequestValidationError as error:
                 fields = ", ".join(str(one["loc"][-1]) for one in error.errors()[:5])
                 return await problem_page(request, 422, f"this cannot be read: {fields}")
@@ -68,9 +72,14 @@ class PageRoute(APIRoute):
         return handle_page
 
 
-def new_router(prefix: str = INBOX) -> APIRouter:
+def new_router(prefix: str = INBOX, dependencies: Sequence[Any] = ()) -> APIRouter:
     """Return a router for pages."""
-    return APIRouter(prefix=prefix, route_class=PageRoute, include_in_schema=False)
+    return APIRouter(
+        prefix=prefix,
+        route_class=PageRoute,
+        include_in_schema=False,
+        dependencies=list(dependencies),
+    )
 
 
 router = new_router()

@@ -174,8 +174,8 @@ class Provider:
         )
 
 
-def name_in(claims: dict[str, Any], settings: OidcSettings) -> str:
-    """Return the name that these claims say somebody has here.
+def name_in(claims: dict[str, Any], settings: OidcSettings) -> tuple[str, bool]:
+    """Return the name that these claims say somebody has here, and whether the settings give it.
 
     Raises:
         Forbidden: They say none that may sign in.
@@ -192,5 +192,20 @@ def name_in(claims: dict[str, Any], settings: OidcSettings) -> str:
     domain = said.rpartition("@")[2].casefold()
     if settings.domains and domain not in {one.casefold() for one in settings.domains}:
         raise Forbidden("People of your domain do not sign in here.")
-    named = {person(one): name for one, name in settings.reviewers.items()}
-    return named.get(person(said), said)
+    for one, name in settings.reviewers.items():
+        if is_same(one, said, settings):
+            return name, True
+    return said, False
+
+
+def is_same(name: str, said: str, settings: OidcSettings) -> bool:
+    """True if what the provider says is this name: to the letter, as accounts there may differ in
+    case alone; an address of e-mail whatever the case of its ASCII letters.
+    """
+    if settings.claim == "email":
+        return _small(name) == _small(said)
+    return name == said
+
+
+def _small(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass").lower()  # of bytes, ASCII alone changes

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import hmac
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from hitl_vault.adapters.people.file import FilePeople
 from hitl_vault.config import STATE_FOLDER
 from hitl_vault.core.access import DEFAULT, Caller
 from hitl_vault.core.sign_in import Way, own_page
-from hitl_vault.core.voting import person
 from hitl_vault.errors import Forbidden, HitlVaultError, Unauthenticated
-from hitl_vault.server.identities import At, address_of
+from hitl_vault.server.identities import At, address_of, counted
 from hitl_vault.server.serving import OidcSettings, Serving
 from hitl_vault.server.sessions import Begun
-from hitl_vault.server.signing_in.oidc import Provider, name_in
+from hitl_vault.server.signing_in.oidc import Provider, is_same, name_in
 from hitl_vault.server.signing_in.pages import page
 from hitl_vault.server.signing_in.routes import signed_in
 
@@ -26,7 +25,8 @@ _BACK = "/sign-in/oidc/back"
 
 def oidc_router(settings: OidcSettings) -> APIRouter:
     """Return the routes for this provider. Raises ConfigError if a setting is wrong."""
-    router, provider = APIRouter(include_in_schema=False), Provider(settings)
+    router = APIRouter(include_in_schema=False, dependencies=[Depends(counted)])
+    provider = Provider(settings)
 
     @router.get("/sign-in/oidc")
     async def go(request: Request, at: At, next: str = "") -> Response:
@@ -50,7 +50,7 @@ def oidc_router(settings: OidcSettings) -> APIRouter:
             if not code or (iss and iss != settings.issuer):
                 raise Unauthenticated("The identity provider did not sign you in.")
             claims = await provider.claims(found[0], _back(request, at), code)
-            name = await asyncio.to_thread(_on_record, at, settings, name_in(claims, settings))
+            name = await asyncio.to_thread(_on_record, at, settings, *name_in(claims, settings))
             scopes = DEFAULT[Caller.REVIEWER]
             answer = await signed_in(request, at, name, scopes, Way.OIDC, found[1])
         except HitlVaultError as error:
@@ -65,13 +65,16 @@ def _back(request: Request, at: Serving) -> str:
     return f"{at.options.url or str(request.base_url).rstrip('/')}{_BACK}"
 
 
-def _on_record(at: Serving, settings: OidcSettings, name: str) -> str:
-    """Return the name on record; where no record is kept, only those in the settings count."""
+def _on_record(at: Serving, settings: OidcSettings, name: str, given: bool) -> str:
+    """Return the name on record; where no record is kept, only those in the settings count.
+
+    A name that the settings give is found however it is spelled, one the provider says is not.
+    """
     people = FilePeople(at.hitl.root / STATE_FOLDER / "reviewers.toml").load()
     found = people.find(name)
-    if found is not None:
+    if found is not None and (given or is_same(found.name, name, settings)):
         return found.name
-    if not people.on_record and person(name) in map(person, settings.reviewers.values()):
+    if given and not people.on_record:
         return name
     raise Forbidden(
         "You are known to the identity provider, and not on record here. Ask who runs this "

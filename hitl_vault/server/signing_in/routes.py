@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from hitl_vault.core.access import Caller, Scope, Token
 from hitl_vault.core.sign_in import Way, own_page
 from hitl_vault.errors import Forbidden, HitlVaultError, TooFast, Unauthenticated
-from hitl_vault.server.identities import At, address_of
+from hitl_vault.server.identities import At, address_of, counted
 from hitl_vault.server.problems import headers_of
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.signing_in.pages import STATIC, page, static
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(counted)])
 _SIGN_IN = "Sign in"
 Text = Annotated[str, Form(max_length=2000)]
 
