@@ -124,9 +124,11 @@ function merge(queue, fresh) {
   [...known.values()].forEach((node) => {
     if (!node.matches(".card")) return;
     const settled = node.classList.contains("settled");
-    if (!isTouched(node)) { gone += settled ? 0 : 1; return; }
+    // one's own answer is on its way: its own answer shows what became of it
+    const sent = node.matches(".htmx-request") || node.querySelector(".htmx-request");
+    if (!isTouched(node) && !sent) { gone += settled ? 0 : 1; return; }
     target.splice(Math.min([...list.children].indexOf(node), target.length), 0, node);
-    if (!settled) settle(node);
+    if (!settled && !sent) settle(node);
   });
   place(list, target);
   queue.querySelector(".empty").hidden = target.length > 0;
