@@ -132,3 +132,29 @@ async def test_a_note_and_a_page_are_one_request(browser, service):
         await expect(page.locator("#standing")).to_contain_text("rejected")
         await expect(page.get_by_label("Your words, which were not sent")).to_have_value("yes")
         assert (await service.hitl.get(request.id)).status == "rejected"
+
+
+_UPDATE_AT_ONCE = """() => document.addEventListener("htmx:afterRequest", (event) => {
+  if (!event.detail.pathInfo.requestPath.endsWith("/votes")) return;
+  setTimeout(() => {
+    const queue = document.getElementById("queue");
+    const fresh = queue.cloneNode(true);
+    fresh.querySelectorAll(".card").forEach((card) => card.remove());
+    merge(queue, fresh);
+    document.body.dataset.merged = "1";
+  });
+})"""
+
+
+async def test_an_own_answer_stays_when_the_queue_is_brought_up_to_date_right_after_it(
+    browser, service
+):
+    request = await ask(service)
+    async with person(browser, service) as page:
+        await page.evaluate(_UPDATE_AT_ONCE)
+        await page.keyboard.press("j")
+        await page.keyboard.press("r")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("body[data-merged]")).to_be_attached()
+        await expect(card_of(page, request).locator(".decision")).to_contain_text("ejected")
+        await expect(card_of(page, request)).to_be_focused()
