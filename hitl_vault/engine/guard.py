@@ -149,6 +149,7 @@ class Guard:
         """Return what another run of the same action recorded."""
         ended = await self._hitl.wait_for_outcome(request.id)
         if ended.status is Status.EXECUTED:
+            _log.info("%s ran before; its result is returned, nothing runs again", ended.id)
             return ended.result
         if ended.status is Status.FAILED:
             why = ended.outcome.error if ended.outcome else ""

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from hitl_vault.adapters.proof.secret_files import load_toml, lock_of, save_secret, toml_text
+from hitl_vault.adapters.access.entries import Entries
+from hitl_vault.adapters.proof.secret_files import lock_of, save_secret, toml_text
 from hitl_vault.core.access import Scope, digest_of
 from hitl_vault.core.sign_in import Link, Session, Way, halves
 from hitl_vault.core.voting import person
@@ -25,30 +26,16 @@ from hitl_vault.errors import ConfigError, InvalidRequest
 LINKS, SESSIONS = "links.toml", "sessions.toml"
 _ID_BYTES, _SECRET_BYTES = 5, 32
 SESSIONS_EACH = 20
-_Entry = TypeVar("_Entry", Link, Session)
+_Entry = TypeVar("_Entry", bound=Link | Session)
 
 
-class _Table(Generic[_Entry]):
-    """The entries of one file by their ids; read again whenever the file is another one."""
+class _Table(Entries[_Entry]):
+    """The links or the sessions, which end."""
 
     def __init__(self, path: Path, kind: type[_Entry], id_field: str) -> None:
+        super().__init__(path, self._made)
         self._path, self._id_field = path, id_field
         self._kind: type[_Entry] = kind
-        self._seen: tuple[int, ...] | None = None
-        self._known: dict[str, _Entry] = {}
-
-    def load(self) -> dict[str, _Entry]:
-        """Return the entries. Raises ConfigError, naming the file and the entry."""
-        try:
-            status = self._path.stat()
-        except OSError:
-            seen: tuple[int, ...] = ()
-        else:
-            seen = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if seen != self._seen:
-            self._known = {id: self._read(id, entry) for id, entry in load_toml(self._path).items()}
-            self._seen = seen
-        return self._known
 
     @contextmanager
     def changing(self, now: datetime) -> Iterator[dict[str, _Entry]]:
@@ -59,7 +46,7 @@ class _Table(Generic[_Entry]):
             text = "\n".join(self._written(id, entry) for id, entry in known.items())
             save_secret(self._path, text.encode())
 
-    def _read(self, id: str, entry: Any) -> _Entry:
+    def _made(self, id: str, entry: Any) -> _Entry:
         try:
             read: _Entry = msgspec.convert({**dict(entry), self._id_field: id}, self._kind)
             read.ends_at - read.made_at

@@ -23,7 +23,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hitl_vault.adapters.proof.secret_files import load_toml, lock_of, save_secret, toml_text
+from hitl_vault.adapters.access.entries import Entries
+from hitl_vault.adapters.proof.secret_files import lock_of, save_secret, toml_text
 from hitl_vault.core.access import (
     DEFAULT,
     Caller,
@@ -45,28 +46,18 @@ _NOBODY = "0" * 64
 
 
 class AccessTokens:
-    """The tokens in a file; read again whenever the file is another one."""
+    """The tokens in a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, ...] | None = None
-        self._known: dict[str, Token] = {}
+        self._entries = Entries(path, self._read)
 
     def load(self) -> dict[str, Token]:
         """Return the tokens by their ids. Raises ConfigError, naming the file and the token."""
-        try:
-            status = self._path.stat()
-        except OSError:
-            seen: tuple[int, ...] = ()
-        else:
-            seen = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if seen != self._seen:
-            self._known = {
-                token_id: _read(token_id, entry, f"{self._path}: [{token_id}]")
-                for token_id, entry in load_toml(self._path).items()
-            }
-            self._seen = seen
-        return self._known
+        return self._entries.load()
+
+    def _read(self, token_id: str, entry: Any) -> Token:
+        return _read(token_id, entry, f"{self._path}: [{token_id}]")
 
     def find(self, text: str, now: datetime) -> Token | None:
         """Return the token in force that a caller sent, None for any other text."""
