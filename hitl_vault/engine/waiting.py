@@ -41,10 +41,8 @@ class Waiting:
         """Return the request once it is not pending; raise WaitTimeout after `patience_s`."""
         give_up = self._after(patience_s)
         heard = self._ledger.heard(id)
-        if heard is not None and heard.request.status is Status.PENDING:
-            request = heard.request  # `wait` below reads the ledger before it waits
-        else:
-            request = await self._get(id)
+        # `wait` below looks at the ledger before it waits; what is decided is pending never again
+        request = await self._get(id) if heard is None else heard.request
         if request.status is Status.PENDING and patience_s != 0:
             await self._say_where(request)
         while request.status is Status.PENDING:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from hitl_vault.adapters.ledger import sqlite_rows as rows
+from hitl_vault.adapters.ledger import sqlite_find
 from hitl_vault.adapters.ledger.memory import MemoryLedger
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
 from hitl_vault.core import chain
@@ -507,7 +507,7 @@ def _plan(path, filter):
     with closing(sqlite3.connect(path)) as connection:
         statements = []
         connection.set_trace_callback(statements.append)
-        rows.find(connection, filter)
+        sqlite_find.find(connection, filter)
         connection.set_trace_callback(None)
         found = connection.execute(f"EXPLAIN QUERY PLAN {statements[0]}")
         return "\n".join(detail for *_, detail in found) + "\n"
@@ -876,7 +876,8 @@ async def test_what_was_looked_at_before_it_was_announced_is_not_heard_of_too_la
     await asking
     await asyncio.sleep(0)
     heard = one.heard("pay-1")
-    assert heard is None or heard.request.status is Status.APPROVED
+    assert heard.request.status is Status.APPROVED
+    assert list(heard.history) == await one.history("pay-1")
     answering.join()
     await one.aclose()
 

@@ -280,7 +280,7 @@ def fill(path, number):
     connection.execute("BEGIN")
     for at in range(number):
         request = replace(write.request, id=f"r-{at}")
-        rows._store_request(connection, request, msgspec.json.encode(request))
+        connection.execute(rows.NEW.of(1), rows.request_row(request, msgspec.json.encode(request)))
     connection.execute("COMMIT")
     connection.close()
 

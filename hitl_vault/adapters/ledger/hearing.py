@@ -7,8 +7,10 @@ committed, or was just told, need not be read back from the disk for each of the
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from hitl_vault.core.chain import encode_request
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
 from hitl_vault.ports import Heard
@@ -23,9 +25,21 @@ class Hearing:
 
     def __init__(self) -> None:
         self._heard: OrderedDict[str, Heard] = OrderedDict()
+        self._asking: set[str] = set()
 
     def __contains__(self, id: str) -> bool:
-        return id.casefold() in self._heard
+        return id.casefold() in self._heard or id.casefold() in self._asking
+
+    @contextmanager
+    def asking(self, id: str) -> Iterator[None]:
+        """Keep what is told of a request this process asks for, from its first event on: another
+        process may answer before the ask has returned.
+        """
+        self._asking.add(id.casefold())
+        try:
+            yield
+        finally:
+            self._asking.discard(id.casefold())
 
     def get(self, id: str) -> Heard | None:
         """Return what was heard of this request."""
@@ -47,19 +61,21 @@ class Hearing:
         """Keep what another process did to a request that is known here; forget it where `events`
         do not lead from what was known to `request`.
         """
-        known = None if request is None else self.get(request.id)
-        if known is None or request is None:
+        if request is None or request.id not in self:
             return
-        fresh = [recorded for recorded in events if recorded.seq > known.history[-1].seq]
+        known = self.get(request.id)
+        before = () if known is None else known.history
+        fresh = [one for one in events if not before or one.seq > before[-1].seq]
         if not fresh:
             return
-        history = (*known.history, *fresh)
+        history = (*before, *fresh)
         revs = [recorded.event.rev for recorded in history]
         whole = revs[-1] == request.rev and set(revs) == set(range(1, request.rev + 1))
-        if whole and request.rev <= _MAX_REV:
+        small = known is not None or len(encode_request(request)) <= _MAX_STATE_BYTES
+        if whole and small and request.rev <= _MAX_REV:
             self._keep(Heard(request=request, history=history))
         else:
-            del self._heard[request.id.casefold()]
+            self._heard.pop(request.id.casefold(), None)
 
     def _keep(self, heard: Heard) -> None:
         id = heard.request.id.casefold()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from hitl_vault.adapters.ledger import faults, sqlite_file, sqlite_proof
+from hitl_vault.adapters.ledger import faults, sqlite_file, sqlite_find, sqlite_proof
 from hitl_vault.adapters.ledger import sqlite_counts as counts
 from hitl_vault.adapters.ledger import sqlite_rows as rows
 from hitl_vault.core import chain
@@ -94,7 +94,7 @@ class LedgerReader:
     def find(self, filter: Filter) -> list[Request]:
         """Return the requests that match."""
         with self._readable() as connection:
-            return rows.find(connection, filter)
+            return sqlite_find.find(connection, filter)
 
     def count(self, since: datetime, now: datetime) -> Counts:
         """Return how the desk stands, by the columns alone."""

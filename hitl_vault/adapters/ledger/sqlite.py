@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import queue
 import random
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,8 +22,10 @@ from typing import Any, TypeVar
 from hitl_vault.adapters.ledger import faults, sqlite_file
 from hitl_vault.adapters.ledger import sqlite_counts as counts
 from hitl_vault.adapters.ledger import sqlite_rows as rows
+from hitl_vault.adapters.ledger.bell import Bell
 from hitl_vault.adapters.ledger.cas import Write, decide, decide_register, needs_register
 from hitl_vault.adapters.ledger.reader import LedgerReader
+from hitl_vault.adapters.ledger.sqlite_batch import Batch
 from hitl_vault.adapters.ledger.waking import WakingLedger
 from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
@@ -46,7 +46,6 @@ _REPLACED = (
     "was deleted or replaced while this program had it open; nothing was stored. Put the right "
     "file in its place, then start this program again"
 )
-_BELL_S = 0.0005  # under load the bell rings at most this often; the last ring is never left out
 
 _T = TypeVar("_T")
 _Item = tuple[Command | RegisterCommand, "asyncio.Future[Receipt]"]
@@ -87,7 +86,10 @@ class SqliteLedger(WakingLedger):
 
     async def submit(self, command: Command) -> Receipt:
         """Commit the command in the next transaction of the writer."""
-        return await self._commit_soon(command)
+        if not isinstance(command, Ask):
+            return await self._commit_soon(command)
+        with self._hearing.asking(command.id):
+            return await self._commit_soon(command)
 
     async def record(self, command: RegisterCommand) -> Receipt:
         """Commit a command on the register, in the same transactions as those on requests."""
@@ -106,7 +108,7 @@ class SqliteLedger(WakingLedger):
 
     def _write_all(self) -> None:
         connection: sqlite3.Connection | None = None
-        bell = _Bell(self._bell)
+        bell = Bell(self._bell)
         while True:
             try:
                 item = self._queue.get(timeout=bell.due_in())
@@ -164,20 +166,26 @@ class SqliteLedger(WakingLedger):
     ) -> tuple[list[Receipt | Exception], list[Write]]:
         """Judge each command after the one before; one that cannot be written fails alone."""
         head = rows.head(connection, self._genesis)
+        batch = Batch(connection, commands)
         now = self._clock.now()
         receipts: list[Receipt | Exception] = []
         writes: list[Write] = []
         for command in commands:
             try:
                 if isinstance(command, RegisterCommand):
+                    batch.flush()
                     register = rows.register(connection)
                     receipt, write, head = decide_register(register, head, command, now)
                 else:
-                    current = rows.load(connection, command)
+                    current = batch.load(command)
                     asked = None
-                    if current is None and isinstance(command, Ask):
+                    if current is None and isinstance(command, Ask) and _looks_around(command):
+                        batch.flush()
                         current, asked = _around(connection, command, now)
-                    register = rows.register(connection) if needs_register(command) else None
+                    register = None
+                    if needs_register(command):
+                        batch.flush()
+                        register = rows.register(connection)
                     receipt, write, head = decide(current, head, command, now, asked, register)
             except sqlite3.Error:
                 raise
@@ -185,9 +193,10 @@ class SqliteLedger(WakingLedger):
                 receipts.append(_alone(error, self._path))
                 continue
             if write is not None:
-                rows.store(connection, write)
+                batch.add(write)
                 writes.append(write)
             receipts.append(receipt)
+        batch.flush()
         return receipts, writes
 
     def _tell(self, callback: Callable[[], None]) -> None:
@@ -314,38 +323,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-class _Bell:
-    """Tells the other processes that something was committed, without ringing all the time."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._last = 0.0
-        self._pending = False
-
-    def rung(self) -> None:
-        """Ring now, or remember to."""
-        self._pending = True
-        if time.monotonic() - self._last >= _BELL_S:
-            self.ring()
-
-    def due_in(self) -> float | None:
-        """Return the seconds until a remembered ring is due, None if there is none."""
-        return _BELL_S if self._pending else None
-
-    def ring(self) -> None:
-        if not self._pending:
-            return
-        self._pending = False
-        self._last = time.monotonic()
-        if self._path is not None:
-            # a bell that cannot ring costs the others their poll interval, nothing else
-            with contextlib.suppress(OSError):
-                bell = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
-                if sys.platform != "linux":  # there the closing alone is heard
-                    os.write(bell, b".")
-                os.close(bell)
-
-
 def _begin(connection: sqlite3.Connection) -> None:
     """Take the write lock.
 
@@ -364,6 +341,10 @@ def _begin(connection: sqlite3.Connection) -> None:
             pause = min(pause * 1.5, 0.003)
         else:
             return
+
+
+def _looks_around(ask: Ask) -> bool:
+    return ask.join or is_limited(ask)
 
 
 def _around(

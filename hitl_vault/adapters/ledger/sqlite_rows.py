@@ -7,28 +7,21 @@ another value than it says, it is not to be believed.
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 
 from hitl_vault.adapters.ledger.cas import Write
-from hitl_vault.adapters.ledger.searching import says
 from hitl_vault.core import chain
-from hitl_vault.core.chain import Head
-from hitl_vault.core.commands import Ask, Command
+from hitl_vault.core.chain import Head, Link
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.lifecycle import next_due
-from hitl_vault.core.model import Request, Status
+from hitl_vault.core.model import Request
 from hitl_vault.core.register import Register
 from hitl_vault.errors import LedgerCorrupt
-from hitl_vault.ports import Filter
-
-_AT_ONCE = 500  # values in one statement
 
 
 def head(connection: sqlite3.Connection, genesis: Head) -> Head:
@@ -37,43 +30,63 @@ def head(connection: sqlite3.Connection, genesis: Head) -> Head:
     return genesis if newest is None else Head(seq=newest[0], hash=newest[1])
 
 
-def load(connection: sqlite3.Connection, command: Command) -> Request | None:
-    """Return the request a command is about."""
-    found = by_id(connection, command.id)
-    if found is None and isinstance(command, Ask) and command.key is not None:
-        return by_key(connection, command.key)
-    return found
-
-
 def by_id(connection: sqlite3.Connection, id: str) -> Request | None:
     """Return the request with this id. Raises LedgerCorrupt if the index cannot be believed."""
     found = _one(connection, "id", id)
     if found is not None and found.id.casefold() != id.casefold():
-        raise LedgerCorrupt(misled("id"))
+        raise misled("id")
     return found
 
 
 def by_ids(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Request]:
     """Return those of these requests that there are. Raises LedgerCorrupt as `by_id` does."""
-    found: dict[str, Request] = {}
-    for at in range(0, len(ids), _AT_ONCE):
-        some = ids[at : at + _AT_ONCE]
-        marks = ",".join("?" * len(some))
-        statement = f"SELECT state FROM requests WHERE id IN ({marks})"  # noqa: S608  our own words
-        for (state,) in connection.execute(statement, some):
-            request = chain.decode_request(state)
-            found[request.id] = request
-    for id in ids:
-        if id not in found and (there := by_id(connection, id)) is not None:
-            found[there.id] = there
+    at_once = known(connection, "id", ids)
+    found = [at_once[folded(id)] if folded(id) in at_once else by_id(connection, id) for id in ids]
+    return {request.id: request for request in found if request is not None}
+
+
+def known(
+    connection: sqlite3.Connection, column: str, names: Sequence[str]
+) -> dict[str, Request | None]:
+    """Look many up at once, by "id" or by "key".
+
+    Returns:
+        The requests by their names (ids `folded`), None where there is certainly none. A name that
+        needs a look of its own, to say what is wrong or because it is an odd one, is left out.
+    """
+    fold = folded if column == "id" else str
+    wanted = {fold(name) for name in names if name.isprintable()}
+    if len(wanted) < 2:  # noqa: PLR2004 -- one is looked up as well by itself
+        return {}
+    listed = msgspec.json.encode(list(wanted)).decode()
+    source = f"requests WHERE {column} IN (SELECT value FROM json_each(?))"  # noqa: S608
+    try:
+        states = _rows(connection, ("state",), source, listed)
+        requests = [chain.decode_request(state) for (state,) in states]
+    except ValueError:
+        return {}
+    found: dict[str, Request | None] = {}
+    for request in requests:
+        name = request.id if column == "id" else request.key
+        if name is None or fold(name) not in wanted:  # led there by an index that is not right
+            return {}
+        found[fold(name)] = request
+    absent = [name for name in wanted if name not in found]
+    if absent and _have_neighbours_in_place(connection, column, absent):
+        found |= dict.fromkeys(absent)
     return found
+
+
+def folded(id: str) -> str:
+    """Return what ids that are one to SQLite's NOCASE have in common."""
+    return id.encode(errors="surrogatepass").lower().decode(errors="surrogatepass")
 
 
 def by_key(connection: sqlite3.Connection, key: str) -> Request | None:
     """Return the request asked with this key. Raises LedgerCorrupt as `by_id` does."""
     found = _one(connection, "key", key)
     if found is not None and found.key != key:
-        raise LedgerCorrupt(misled("key"))
+        raise misled("key")
     return found
 
 
@@ -91,22 +104,58 @@ def _one(connection: sqlite3.Connection, column: str, name: str) -> Request | No
 
 def _check_neighbours(connection: sqlite3.Connection, column: str, name: str) -> None:
     """Make sure that nothing is where it would be: a damaged entry stands beside its own place."""
-    for sign, order in (("<", "DESC"), (">", "ASC")):
-        beside = connection.execute(
-            f"SELECT near.{column} IS (SELECT {column} FROM requests WHERE rowid = near.rowid)"  # noqa: S608
-            f" FROM requests AS near WHERE {column} {sign} ? ORDER BY {column} {order} LIMIT 1",
-            (name,),
-        ).fetchone()
-        if beside is not None and not beside[0]:
-            raise LedgerCorrupt(misled(column))
+    if not _have_neighbours_in_place(connection, column, [name]):
+        raise misled(column)
 
 
-def misled(column: str) -> str:
-    """Return what to say of a search index that cannot be believed."""
-    return (
+def _have_neighbours_in_place(
+    connection: sqlite3.Connection, column: str, names: Sequence[str]
+) -> bool:
+    own = f"(SELECT {column} FROM requests WHERE rowid = near.rowid)"  # noqa: S608
+    sides = (
+        f"coalesce((SELECT near.{column} IS {own}"  # noqa: S608
+        f" FROM requests AS near WHERE {column} {sign} looked.value"
+        f" ORDER BY {column} {order} LIMIT 1), 1)"
+        for sign, order in (("<", "DESC"), (">", "ASC"))
+    )
+    statement = f"SELECT min(min({', '.join(sides)})) FROM json_each(?) AS looked"  # noqa: S608
+    (in_place,) = connection.execute(statement, (msgspec.json.encode(names).decode(),)).fetchone()
+    return bool(in_place)
+
+
+def misled(column: str) -> LedgerCorrupt:
+    """Return what to raise for a search index that cannot be believed."""
+    return LedgerCorrupt(
         f"the ledger's search index by {column} is damaged, so what was asked before may not be "
         "found; nothing was stored. See: hitl doctor"
     )
+
+
+def _rows(
+    connection: sqlite3.Connection, columns: Sequence[str], source: str, *values: object
+) -> list[tuple[bytes, ...]]:
+    """Return columns of JSON or hexadecimal texts, fetched as one row: for each row the other
+    threads run, and are waited for. What parts the texts can be in none of them.
+    """
+    wanted = ", ".join(columns)
+    joined = ", ".join(
+        f"CAST(group_concat(CAST({column} AS TEXT), char(30)) AS BLOB)" for column in columns
+    )
+    try:
+        count, *texts = connection.execute(
+            f"SELECT count(*), {joined} FROM (SELECT {wanted} FROM {source})",  # noqa: S608
+            values,
+        ).fetchone()
+    except sqlite3.DataError:  # together they are more than one value can hold
+        cast = ", ".join(f"CAST({column} AS BLOB)" for column in columns)
+        found = connection.execute(f"SELECT {cast} FROM {source}", values)  # noqa: S608
+        return list(found)
+    if not count:
+        return []
+    parts = [(text or b"").split(b"\x1e") for text in texts]
+    if any(len(part) != count for part in parts):
+        raise ValueError("a record is damaged")
+    return list(zip(*parts, strict=True))
 
 
 def register(connection: sqlite3.Connection) -> Register | None:
@@ -115,31 +164,44 @@ def register(connection: sqlite3.Connection) -> Register | None:
     return None if found is None else chain.decode_register(found[0])
 
 
-def store(connection: sqlite3.Connection, write: Write) -> None:
-    """Write one step: the row of its request, or the register's, and its events."""
-    request = write.request
-    if request is None:
-        connection.execute("DELETE FROM register")
-        connection.execute("INSERT INTO register VALUES (?,?)", (write.rev, write.state))
-    else:
-        _store_request(connection, request, write.state)
-    connection.executemany(
-        "INSERT INTO events VALUES (?,?,?,?)",
-        [(link.seq, link.event.request_id, link.body, link.hash) for link in write.links],
-    )
+def store_register(connection: sqlite3.Connection, write: Write) -> None:
+    """Write what the register is after a step."""
+    connection.execute("DELETE FROM register")
+    connection.execute("INSERT INTO register VALUES (?,?)", (write.rev, write.state))
 
 
-def _store_request(connection: sqlite3.Connection, request: Request, state: bytes) -> None:
-    columns = searched_by(request)
-    if request.rev == 1:
-        connection.execute("INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?)", (*columns, state))
-    else:
-        changed = connection.execute(
-            "UPDATE requests SET rev = ?, status = ?, due_us = ?, state = ? WHERE id = ?",
-            (request.rev, request.status.value, columns[-1], state, request.id),
-        ).rowcount
-        if changed != 1:
-            raise LedgerCorrupt(misled("id"))
+@dataclass(frozen=True, slots=True)
+class Inserting:
+    """A statement that inserts rows, as many as wanted."""
+
+    table: str
+    columns: int
+    after: str = ""
+
+    def of(self, rows: int) -> str:
+        """Return the statement for so many rows."""
+        row = f"({','.join('?' * self.columns)})"
+        return f"INSERT INTO {self.table} VALUES {','.join([row] * rows)}{self.after}"  # noqa: S608
+
+
+NEW = Inserting("requests", 10)
+CHANGED = Inserting(
+    "requests",
+    10,
+    " ON CONFLICT (id) DO UPDATE SET rev = excluded.rev, status = excluded.status,"
+    " due_us = excluded.due_us, state = excluded.state",
+)
+EVENT = Inserting("events", 4)
+
+
+def request_row(request: Request, state: bytes) -> tuple[object, ...]:
+    """Return the row of a request."""
+    return (*searched_by(request), state)
+
+
+def event_row(link: Link) -> tuple[object, ...]:
+    """Return the row of an event."""
+    return (link.seq, link.event.request_id, link.body, link.hash)
 
 
 def searched_by(request: Request) -> tuple[str | int | None, ...]:
@@ -166,99 +228,27 @@ def microseconds(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
-def find(connection: sqlite3.Connection, want: Filter) -> list[Request]:
-    """Return the requests that match."""
-    if want.statuses is not None and len(want.statuses) > 1 and want.limit is not None:
-        return _merged(connection, want, want.statuses, want.limit)
-    try:
-        where, values = _conditions(want)
-        order = "ASC" if want.oldest_first else "DESC"
-        statement = (
-            "SELECT state FROM requests"  # noqa: S608  only our own words are put in
-            + (f" WHERE {' AND '.join(where)}" if where else "")
-            + f" ORDER BY created_us {order}, id {order} LIMIT ?"
-        )
-        limit = -1 if want.limit is None else want.limit
-        found = connection.execute(statement, [*values, limit if want.text is None else -1])
-    except UnicodeEncodeError:
-        return []
-    requests = (chain.decode_request(state) for (state,) in found)
-    if want.text is None:
-        return list(requests)
-    said = (request for request in requests if says(request, want.text))
-    return list(itertools.islice(said, None if limit < 0 else limit))
-
-
-def _merged(
-    connection: sqlite3.Connection, want: Filter, statuses: frozenset[Status], limit: int
-) -> list[Request]:
-    """Find by each status alone, in the order of its index: nothing but a page is ever sorted."""
-    found = [
-        request
-        for status in statuses
-        for request in find(connection, replace(want, statuses=frozenset({status})))
-    ]
-    found.sort(
-        key=lambda request: (request.created_at, request.id.casefold()),
-        reverse=not want.oldest_first,
-    )
-    return found[:limit]
-
-
-def _conditions(want: Filter) -> tuple[list[str], list[Any]]:
-    where: list[str] = []
-    values: list[Any] = []
-    if want.statuses is not None:
-        where.append(f"status IN ({','.join('?' * len(want.statuses))})")
-        values += [status.value for status in want.statuses]
-    for condition, value in _simple(want):
-        if value is not None:
-            where.append(condition)
-            values.append(value)
-    if want.run_id:
-        where.append("run_id <> ''")  # what its index is for
-    if want.after is not None:
-        less, at_us = ">" if want.oldest_first else "<", microseconds(want.after.created_at)
-        where.append(f"created_us {less}= ? AND (created_us, id) {less} (?, ?)")
-        values += [at_us, at_us, want.after.id]
-    return where, values
-
-
-def _simple(want: Filter) -> Iterator[tuple[str, str | int | None]]:
-    yield "type = ?", want.type
-    yield "requested_by = ?", want.requested_by
-    yield "run_id = ?", want.run_id
-    yield "created_us >= ?", None if want.since is None else microseconds(want.since)
-    yield "created_us < ?", None if want.until is None else microseconds(want.until)
-    yield "due_us <= ?", None if want.due_before is None else microseconds(want.due_before)
-    yield "id LIKE ? ESCAPE '\\'", None if want.id_prefix is None else f"{_plain(want.id_prefix)}%"
-    if want.text is not None:  # finds a few too many, in a tenth of the time of reading each one
-        written = msgspec.json.encode(want.text).decode()[1:-1]
-        yield "CAST(state AS TEXT) LIKE ? ESCAPE '\\'", f"%{_plain(written)}%"
-
-
-def _plain(text: str) -> str:
-    """Return a text in which LIKE finds no sign of its own."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
 def history(connection: sqlite3.Connection, id: str) -> list[Recorded]:
     """Return the events of one request in order."""
     try:
-        found = connection.execute(
-            "SELECT body, hash FROM events WHERE request_id = ? ORDER BY seq", (id,)
-        )
+        found = _rows(connection, ("body", "hash"), "events WHERE request_id = ? ORDER BY seq", id)
     except UnicodeEncodeError:
         return []
-    return [chain.decode_event(body, hash_) for body, hash_ in found]
+    return _decoded(found)
 
 
 def events_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[Recorded]:
     """Return events after `seq` in order."""
-    found = connection.execute(
-        "SELECT body, hash FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+    found = _rows(
+        connection, ("body", "hash"), "events WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit
     )
-    return [chain.decode_event(body, hash_) for body, hash_ in found]
+    return _decoded(found)
+
+
+def _decoded(found: list[tuple[bytes, ...]]) -> list[Recorded]:
+    events = [chain.decode_event(body, hash_.decode()) for body, hash_ in found]
+    events.sort(key=lambda recorded: recorded.seq)  # SQLite promises no order of what it joins
+    return events
 
 
 def stored_after(
