@@ -55,9 +55,11 @@ _WAS_APPROVED = frozenset(
 class _Ordered(StrEnum):
     """A StrEnum whose members are ordered as they are written, weakest first."""
 
-    @property
-    def rank(self) -> int:
-        return list(type(self)).index(self)
+    rank: int
+    """Its place among them, from 0."""
+
+    def __init__(self, _: str) -> None:
+        self.rank = len(type(self).__members__)
 
 
 class Effect(_Ordered):

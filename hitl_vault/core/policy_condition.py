@@ -83,7 +83,7 @@ class Condition:
         """Return true, false, or in words why it could not be evaluated. Never raises."""
         if facts.problem:
             return facts.problem
-        if self.loops.steps(facts.details) > MAX_STEPS:
+        if self.loops.depth and self.loops.steps(facts.details) > MAX_STEPS:
             return "the lists it goes through are too long"
         try:
             result = self.program.execute(facts.context)

@@ -45,7 +45,7 @@ class Rule(Demand):
     summary: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What came of one rule for one action: whether it matched, and why, in words."""
 
@@ -104,7 +104,9 @@ class Policy:
             Never raises for details that are JSON. The order of rules changes only the order of
             reasons and which summary is shown.
         """
-        matched = [finding for finding in self.explain(action, now) if finding.matched]
+        facts = make_facts(action, now)
+        found = ((rule, _find(rule, facts)) for rule in self.rules)
+        matched = [Finding(rule, *judged) for rule, judged in found if judged[0]]
         rules = [finding.rule for finding in matched]
         requirement = self._requirement(
             [rule for rule in rules if rule.effect is Effect.ASK],
@@ -131,7 +133,7 @@ class Policy:
     def explain(self, action: Action, now: datetime) -> list[Finding]:
         """Return what came of every rule, in order. Never raises for details that are JSON."""
         facts = make_facts(action, now)
-        return [_find(rule, facts) for rule in self.rules]
+        return [Finding(rule, *_find(rule, facts)) for rule in self.rules]
 
     def _requirement(
         self,
@@ -175,29 +177,30 @@ def ask_everything(name: str, why: str) -> Policy:
     )
 
 
-def _find(rule: Rule, facts: Facts) -> Finding:
+def _find(rule: Rule, facts: Facts) -> tuple[bool, str, str]:
+    """Return whether a rule matched, why, and what of it was unclear: most do not, and are many."""
     lenient = rule.effect is Effect.ALLOW
     why, unclear = "it has no condition, so it always counts", ""
     if rule.when is not None:
         judged = rule.when.judge(facts)
         if judged is False:
-            return Finding(rule=rule, matched=False, why="its condition is false")
+            return False, "its condition is false", ""
         why = "its condition is true"
         if isinstance(judged, str):
             why = unclear = f"its condition could not be evaluated: {judged}"
             if lenient:
-                return Finding(rule=rule, matched=False, why=why, unclear=unclear)
+                return False, why, unclear
     if rule.unless is not None:
         excused = rule.unless.judge(facts)
         if excused is True:
-            return Finding(rule=rule, matched=False, why="its `unless` is true", unclear=unclear)
+            return False, "its `unless` is true", unclear
         if isinstance(excused, str):
             said = f"its `unless` could not be evaluated: {excused}"
             unclear = f"{unclear}; {said}" if unclear else said
             why = f"{why}; {said}"
             if lenient:
-                return Finding(rule=rule, matched=False, why=why, unclear=unclear)
-    return Finding(rule=rule, matched=True, why=why, unclear=unclear)
+                return False, why, unclear
+    return True, why, unclear
 
 
 def _summary(rules: list[Rule], effect: Effect, details: Details) -> str:

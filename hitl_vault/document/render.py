@@ -92,17 +92,18 @@ def context(
     request: Request, history: Sequence[Recorded], voters: Voters = NOBODY
 ) -> dict[str, str | list[str]]:
     """Return what a template may place: inert texts and lists of inert lines, by name."""
+    block = action_block(request)
     return {
         "front_matter": front_matter(request),
         "title": wording.title(request),
         "summary": wording.summary(request),
-        "action": action_block(request),
+        "action": block,
         "why": wording.why(request),
         "boxes": own_lines.ballot(request, voters.people)
         if voters.own_lines
         else wording.boxes(request),
         "how": "" if voters.own_lines else wording.how(request),
-        "changes": changes_section(request),
+        "changes": changes_section(request, block),
         "says": _quote(inert(request.action.description)) or "> (nothing)",
         "result": result_section(request),
         "audit": wording.audit(history),
@@ -181,13 +182,17 @@ def action_block(request: Request) -> str:
     return fence("json", action_json(request.details))
 
 
-def changes_section(request: Request) -> str:
-    """Return the part of the ballot for changed details, "" where they are not allowed."""
+def changes_section(request: Request, block: str) -> str:
+    """Return the part of the ballot for changed details, "" where they are not allowed.
+
+    Args:
+        block: The action's block, which is what may be changed.
+    """
     if Answer.EDIT not in request.requirement.answers:
         return ""
     return (
         f"### {CHANGES}\n\nTo approve with changes, change values here (values only), then tick "
-        f"that box.\n\n{action_block(request)}\n"
+        f"that box.\n\n{block}\n"
     )
 
 

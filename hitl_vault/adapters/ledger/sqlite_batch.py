@@ -16,7 +16,7 @@ from hitl_vault.adapters.ledger.cas import Write
 from hitl_vault.core.commands import Ask, Command, RegisterCommand
 from hitl_vault.core.model import Request
 
-_SIZES = (64, 16, 4, 1)  # rows in one statement; few sizes, so that each is compiled once
+_SIZES = (64, 32, 16, 8, 4, 2, 1)  # rows in one statement; few sizes: each is compiled once
 
 
 class Batch:
