@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hitl_vault.server.identities import ends
 from hitl_vault.server.problems import problem
 from hitl_vault.server.serving import Serving
 
@@ -67,6 +68,8 @@ class GateLayer:
             if begun:
                 raise
             await _too(error.status_code, str(error.detail), scope)(scope, receive, send)
+        finally:
+            ends(scope)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         path = scope["path"]

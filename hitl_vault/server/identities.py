@@ -5,13 +5,13 @@ A route takes `Asker`, `Looker`, `Voter` or `Operator`: an identity that may do 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
+from starlette.types import Scope as HttpScope
 
 from hitl_vault.core.access import ANYONE, Caller, Identity, Scope, identity_of
 from hitl_vault.core.model import Request as Asked
@@ -33,20 +33,29 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-async def identity(request: Request) -> AsyncIterator[Identity]:
-    """Give who calls, while the request is being answered.
+async def identity(request: Request) -> Identity:
+    """Return who calls, and count the request until it is answered.
 
     Raises:
         Unauthenticated: It is not known, see `who_calls`.
         TooFast: The caller sends too much, or the address too many tokens that do not count.
     """
     caller = who_calls(request)
-    with _counting(request, caller) as request.state.counted:
-        yield caller
+    _count(request, caller)
+    return caller
 
 
-def _counting(request: Request, caller: Identity) -> AbstractContextManager[Counted]:
-    return serving(request).limits.counting(caller.token_id or address_of(request))
+def _count(request: Request, caller: Identity | None) -> None:
+    ends(request.scope)  # of two that count, the one that knows more
+    who = caller.token_id if caller is not None else ""
+    request.state.counted = serving(request).limits.count(who or address_of(request))
+
+
+def ends(scope: HttpScope) -> None:
+    """Count a request no more that was answered, or given up."""
+    counted: Counted | None = scope["state"].pop("counted", None)
+    if counted is not None:
+        counted.ends()
 
 
 def waits(request: Request) -> None:
@@ -101,25 +110,23 @@ class NotSignedIn(Unauthenticated):
     """A page is for people who are signed in; they are sent to sign in, and back."""
 
 
-async def person(request: Request) -> AsyncIterator[Identity]:
-    """Give who looks at a page. Raises NotSignedIn, which leads to the page for signing in."""
+async def person(request: Request) -> Identity:
+    """Return who looks at a page. Raises NotSignedIn, which leads to the page for signing in."""
     try:
         caller = who_calls(request)
     except Unauthenticated as error:
         raise NotSignedIn(str(error)) from error
-    with _counting(request, caller) as request.state.counted:
-        yield caller
+    _count(request, caller)
+    return caller
 
 
-async def counted(request: Request) -> AsyncIterator[None]:
+async def counted(request: Request) -> None:
     """Count a request to a page that asks nobody who they are: per address, or whose session it is.
 
     Raises:
         TooFast: It is one too many.
     """
-    known: Identity | None = getattr(request.state, "identity", None)
-    with serving(request).limits.counting(known.token_id if known else address_of(request)):
-        yield
+    _count(request, getattr(request.state, "identity", None))
 
 
 def _known(request: Request, caller: Identity) -> Identity:

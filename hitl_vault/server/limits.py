@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from hitl_vault.errors import TooFast
 
@@ -18,7 +18,9 @@ class Counted:
     __slots__ = ("_among", "_caller", "_limits")
 
     def __init__(self, limits: Limits, caller: str) -> None:
-        self._limits, self._caller, self._among = limits, caller, limits.answered
+        self._limits, self._caller = limits, caller
+        self._among: Counter[str] | None = None
+        self._joins(limits.answered)
 
     def waits(self) -> None:
         """Count it among those that wait from now on, so that it holds up no other of its caller.
@@ -29,26 +31,21 @@ class Counted:
         limits = self._limits
         if limits.waiting[self._caller] >= limits.max_waits:
             raise TooFast(f"more than {limits.max_waits} waits and streams of yours are open", 1)
-        self._left()
-        self._joined(limits.waiting)
+        self.ends()
+        self._joins(limits.waiting)
 
-    def _joined(self, among: Counter[str]) -> None:
+    def ends(self) -> None:
+        """Count it no more. Idempotent."""
+        among, self._among = self._among, None
+        if among is None:
+            return
+        among[self._caller] -= 1
+        if not among[self._caller]:
+            del among[self._caller]
+
+    def _joins(self, among: Counter[str]) -> None:
         self._among = among
         among[self._caller] += 1
-
-    def _left(self) -> None:
-        self._among[self._caller] -= 1
-        if not self._among[self._caller]:
-            del self._among[self._caller]
-
-    @contextmanager
-    def while_answered(self) -> Iterator[Counted]:
-        """Count it until the block ends."""
-        self._joined(self._among)
-        try:
-            yield self
-        finally:
-            self._left()
 
 
 class Limits:
@@ -82,8 +79,8 @@ class Limits:
         """How many requests there are now: those being answered, those that wait, and streams."""
         return self.answered.total() + self.waiting.total()
 
-    def counting(self, caller: str) -> AbstractContextManager[Counted]:
-        """Count one request of a caller for as long as it is being answered.
+    def count(self, caller: str) -> Counted:
+        """Count one request of a caller until it `ends`.
 
         Raises:
             TooFast: It is one too many.
@@ -91,7 +88,16 @@ class Limits:
         if self.answered[caller] >= self._at_once:
             raise TooFast(f"more than {self._at_once} requests of yours are being answered", 1)
         self._requests.hit(caller)
-        return Counted(self, caller).while_answered()
+        return Counted(self, caller)
+
+    @contextmanager
+    def counting(self, caller: str) -> Iterator[Counted]:
+        """Count one request of a caller until the block ends. Raises TooFast, as `count` does."""
+        counted = self.count(caller)
+        try:
+            yield counted
+        finally:
+            counted.ends()
 
     def failed(self, address: str) -> None:
         """Count a token, code or link that did not count.
