@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -122,11 +123,17 @@ def _become(user: str) -> Any:
     return demote
 
 
+def _is_open(path: Path) -> bool:
+    return all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents))
+
+
 @contextlib.contextmanager
 def _server() -> Iterator[str]:
     """Run a server of our own on a socket in its folder; it refuses to run as root."""
     with folder("postgres") as root:
-        base = Path("/tmp") if os.geteuid() == 0 else root
+        base = root
+        if os.geteuid() == 0:  # beside ours where another user gets there, for the same disk
+            base = root.parent if _is_open(root.parent) else Path("/tmp")
         base = Path(
             subprocess.run(
                 ["mktemp", "-d", "-p", str(base)], check=True, capture_output=True, text=True
