@@ -632,6 +632,24 @@ async def test_a_follower_alone_hears_of_hints(two):
     assert (await asyncio.wait_for(follower, 5)).seq == 1
 
 
+async def test_who_follows_gets_every_event_once_however_far_behind(two):
+    """From what is at hand, from the file, or from both, whichever process committed it."""
+    ours, theirs = two
+    got: list[int] = []
+    async with aclosing(ours.changes(0, follow=True)) as changes:
+        for round in range(8):
+            many = 90 if round % 2 else 1
+            for number in range(many):
+                await accept(ours, make_ask(f"ours-{round}-{number}"))
+                await accept(theirs, make_ask(f"theirs-{round}-{number}"))
+            ours.hint()
+            head = (await theirs.head()).seq
+            while not got or got[-1] < head:
+                got.append((await asyncio.wait_for(anext(changes), 5)).seq)
+    assert got == list(range(1, (await ours.head()).seq + 1))
+    assert [one.seq async for one in ours.changes(0, follow=False)] == got
+
+
 async def test_a_hint_before_anything_happened_does_nothing(two):
     """Hints may come at any time."""
     two[0].hint()

@@ -16,7 +16,7 @@ from hitl_vault.adapters.ledger.cas import Write
 from hitl_vault.core.commands import Ask, Command, RegisterCommand
 from hitl_vault.core.model import Request
 
-_SIZES = (64, 32, 16, 8, 4, 2, 1)  # rows in one statement; few sizes: each is compiled once
+_MOST_VALUES = 999  # in one statement, for every SQLite
 
 
 class Batch:
@@ -71,13 +71,14 @@ class Batch:
 
     def _put(self, statement: rows.Inserting, values: Iterable[tuple[object, ...]]) -> None:
         left = list(values)
-        for size in _SIZES:
-            while len(left) >= size:
-                some, left = left[:size], left[size:]
-                text = statement.of(size)
-                stored = self._connection.execute(text, list(itertools.chain(*some))).rowcount
-                if stored != size:
-                    raise rows.misled("id")
+        while left:
+            size = min(len(left), _MOST_VALUES // statement.columns)
+            some, left = left[:size], left[size:]
+            stored = self._connection.execute(
+                statement.of(size), list(itertools.chain(*some))
+            ).rowcount
+            if stored != size:
+                raise rows.misled("id")
 
 
 def _row(write: Write) -> tuple[object, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from itertools import islice
 
 from hitl_vault.adapters.ledger.cas import Write
 from hitl_vault.adapters.ledger.hearing import Hearing
@@ -17,6 +18,7 @@ from hitl_vault.ports import Heard
 
 _log = logging.getLogger(__name__)
 _PAGE = 1_000
+_AT_HAND = 256  # events that whoever follows need not read again
 _CLOSED = "closed while waiting; the request still waits, and waiting again loses nothing"
 
 
@@ -32,6 +34,7 @@ class WakingLedger(ABC):
         self._followers: set[asyncio.Event] = set()
         self._hearing = Hearing()
         self._seen = 0
+        self._at_hand: deque[Recorded] = deque(maxlen=_AT_HAND)  # without a gap, up to `_seen`
         self._looking = False
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,16 +91,26 @@ class WakingLedger(ABC):
                 if self._closed:
                     raise NotOpen(_CLOSED)
                 news.clear()
-                page = self._events_after(after_seq, _PAGE)
+                page = self._after_at_hand(after_seq) or self._events_after(after_seq, _PAGE)
                 for recorded in page:
                     after_seq = recorded.seq
                     yield recorded
                 if not page and not follow:
                     return
-                if not page:
+                if not page or (follow and len(page) < _PAGE and after_seq >= self._seen):
                     await news.wait()
         finally:
             self._followers.discard(news)
+
+    def _after_at_hand(self, seq: int) -> list[Recorded]:
+        if not self._at_hand or not self._at_hand[0].seq <= seq + 1 <= self._at_hand[-1].seq:
+            return []
+        return list(islice(self._at_hand, seq + 1 - self._at_hand[0].seq, None))
+
+    def _learn(self, events: Sequence[Recorded]) -> None:
+        if self._at_hand and self._at_hand[-1].seq + 1 != events[0].seq:
+            self._at_hand.clear()
+        self._at_hand.extend(events)
 
     def hint(self) -> None:
         """Look, once per turn of the event loop, for events this process has not seen."""
@@ -120,6 +133,7 @@ class WakingLedger(ABC):
         fresh: defaultdict[str, list[Recorded]] = defaultdict(list)
         while page := self._events_after(seen, _PAGE):
             seen = page[-1].seq
+            self._learn(page)
             for recorded in page:
                 fresh[recorded.event.request_id].append(recorded)
         wanted = [id for id in fresh if id.casefold() in self._waiters or id in self._hearing]
@@ -140,6 +154,7 @@ class WakingLedger(ABC):
             unseen = write.links[-1].seq > self._seen
             if write.links[0].seq == self._seen + 1:
                 self._seen = write.links[-1].seq
+                self._learn(write.recorded)
             elif write.links[0].seq > self._seen:
                 self.hint()  # another process committed in between
             if write.request is not None:
