@@ -1,4 +1,4 @@
-"""Owns how the native routes read bodies: strictly, so that no two readers understand one
+"""Owns how the routes read JSON bodies: strictly, so that no two readers understand one
 differently. Never judges what a body says.
 """
 
@@ -25,18 +25,26 @@ class StrictRoute(APIRoute):
 
         async def strictly(request: Request) -> Response:
             try:
-                return await inner(_StrictRequest(request.scope, request.receive))
+                return await inner(StrictRequest(request.scope, request.receive))
             except HTTPException as error:
-                cause = error.__cause__
-                if isinstance(cause, InvalidRequest):  # else FastAPI says nothing of why
-                    raise cause from None
-                raise
+                raise meant(error) from None
 
         return strictly
 
 
-class _StrictRequest(Request):
+def meant(error: Exception) -> Exception:
+    """Return what FastAPI says nothing of when it answers that a body cannot be read."""
+    cause = error.__cause__
+    return (
+        cause if isinstance(error, HTTPException) and isinstance(cause, InvalidRequest) else error
+    )
+
+
+class StrictRequest(Request):
+    """A request whose JSON body is read strictly."""
+
     async def json(self) -> Any:
+        """Return what the body says. Raises InvalidRequest."""
         try:
             return parse_json(await self.body())
         except InvalidRequest as error:

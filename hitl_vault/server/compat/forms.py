@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from hitl_vault.errors import Forbidden, HitlVaultError, InvalidRequest, Refused
 from hitl_vault.server.problems import headers_of, unreadable
+from hitl_vault.server.strict_bodies import StrictRequest, meant
 
 _log = logging.getLogger(__name__)
 _A_FAULT = 500
@@ -77,8 +78,9 @@ def route_answering(fault_of: Callable[[Request, Exception], Fault]) -> type[API
 
             async def answered(request: Request) -> Response:
                 try:
-                    return await inner(request)
-                except Exception as error:  # whatever it is, it is answered in this form
+                    return await inner(StrictRequest(request.scope, request.receive))
+                except Exception as raised:  # whatever it is, it is answered in this form
+                    error = meant(raised)
                     status, body = fault_of(request, error)
                     if status >= _A_FAULT:
                         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
