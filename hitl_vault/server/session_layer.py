@@ -16,10 +16,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hitl_vault.errors import Forbidden, HitlVaultError
-from hitl_vault.server.problems import answer_to, told
+from hitl_vault.server.problems import answer_to
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.sessions import CSRF_HEADER, FORM_FIELD, Sessions
-from hitl_vault.server.signing_in.pages import page
+from hitl_vault.server.signing_in.pages import refusal
 
 PAGES = ("/inbox", "/sign-in", "/sign-out")
 _HARMLESS = {"GET", "HEAD", "OPTIONS", "TRACE"}
@@ -106,7 +106,7 @@ def _by_itself(scope: Scope, headers: Headers) -> bool:
 
 def _refused(error: HitlVaultError, path: str) -> Response:
     if is_below(path, PAGES):
-        return page("problem", "That was not done", error.http_status, problem=told(error, path))
+        return refusal(error, path)
     return answer_to(error, path)
 
 

@@ -235,4 +235,6 @@ async def test_an_address_where_nobody_is_known_may_send_so_much(tmp_path, path)
         assert answers[0].status_code != 429
         assert answers[-1].status_code == 429
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+        assert answers[-1].headers["content-type"].startswith("text/html")  # people look at it
+        assert "in a minute" in answers[-1].text
         assert (await bot.get("/api/v1/requests")).status_code == 200

@@ -31,6 +31,17 @@ async def test_the_pages_for_signing_in_look_like_the_inbox(tmp_path):
             assert (await client.get(path)).headers["content-type"].startswith("text/css")
 
 
+async def test_a_field_that_is_too_long_is_refused_with_a_page_and_not_shown(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        browser = service.client()
+        body = {"csrf": await csrf_of(browser), "token": "t" * 2001}
+        answer = await browser.post("/sign-in", data=body)
+        assert answer.status_code == 422
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "too long" in answer.text
+        assert "tttt" not in answer.text
+
+
 async def sign_in(service, token, browser=None, **more):
     """Return a browser that is signed in with this token."""
     browser = browser or service.client()

@@ -17,7 +17,7 @@ from hitl_vault.server.identities import At, address_of, counted
 from hitl_vault.server.serving import OidcSettings, Serving
 from hitl_vault.server.sessions import Begun
 from hitl_vault.server.signing_in.oidc import Provider, is_same, name_in
-from hitl_vault.server.signing_in.pages import page
+from hitl_vault.server.signing_in.pages import SignInRoute, page
 from hitl_vault.server.signing_in.routes import signed_in
 
 _BACK = "/sign-in/oidc/back"
@@ -25,7 +25,9 @@ _BACK = "/sign-in/oidc/back"
 
 def oidc_router(settings: OidcSettings) -> APIRouter:
     """Return the routes for this provider. Raises ConfigError if a setting is wrong."""
-    router = APIRouter(include_in_schema=False, dependencies=[Depends(counted)])
+    router = APIRouter(
+        route_class=SignInRoute, include_in_schema=False, dependencies=[Depends(counted)]
+    )
     provider = Provider(settings)
 
     @router.get("/sign-in/oidc")

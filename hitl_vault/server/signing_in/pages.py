@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
 from jinja2 import Environment, StrictUndefined
+
+from hitl_vault.errors import HitlVaultError, InvalidRequest
+from hitl_vault.server.problems import headers_of, told
 
 _HERE = "hitl_vault.server.signing_in"
 STATIC = {"sign-in.css": "text/css", "link.js": "text/javascript"}
@@ -17,6 +24,32 @@ def page(way: str, title: str, status: int = 200, **values: Any) -> HTMLResponse
     """Return a page: `way` is token, link, out or problem."""
     shown = {"csrf": "", "next": "", "problem": "", "oidc": ""} | values
     return HTMLResponse(_template().render(way=way, title=title, **shown), status_code=status)
+
+
+def refusal(error: HitlVaultError, path: str) -> Response:
+    """Return the page that says why something was not done."""
+    answer = page("problem", "That was not done", error.http_status, problem=told(error, path))
+    answer.headers.update(headers_of(error))
+    return answer
+
+
+class SignInRoute(APIRoute):
+    """A route whose refusals are pages too: people look at them."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler."""
+        inner = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await inner(request)
+            except HitlVaultError as error:
+                return refusal(error, request.url.path)
+            except RequestValidationError:
+                said = InvalidRequest("a field of this form is missing, or too long")
+                return refusal(said, request.url.path)
+
+        return answered
 
 
 def static(name: str) -> Response:

@@ -15,9 +15,11 @@ from hitl_vault.errors import Forbidden, HitlVaultError, TooFast, Unauthenticate
 from hitl_vault.server.identities import At, address_of, counted
 from hitl_vault.server.problems import headers_of
 from hitl_vault.server.serving import Serving
-from hitl_vault.server.signing_in.pages import STATIC, page, static
+from hitl_vault.server.signing_in.pages import STATIC, SignInRoute, page, static
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(counted)])
+router = APIRouter(
+    route_class=SignInRoute, include_in_schema=False, dependencies=[Depends(counted)]
+)
 _SIGN_IN = "Sign in"
 Text = Annotated[str, Form(max_length=2000)]
 
