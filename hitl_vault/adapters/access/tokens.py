@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from hitl_vault.adapters.access.entries import Entries
-from hitl_vault.adapters.proof.secret_files import lock_of, save_secret, toml_text
+from hitl_vault.adapters.proof.secret_files import MAX_BYTES, lock_of, save_secret, toml_text
 from hitl_vault.core.access import (
     DEFAULT,
     Caller,
@@ -35,7 +35,7 @@ from hitl_vault.core.access import (
     token_text,
     wrong_scopes,
 )
-from hitl_vault.errors import ConfigError, InvalidRequest
+from hitl_vault.errors import ConfigError, InvalidRequest, StorageError
 
 FILE = "tokens.toml"
 _KEYS = {"caller", "name", "scopes", "sha256", "from", "until"}
@@ -43,6 +43,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ID_BYTES, _SECRET_BYTES = 5, 32
 _LISTED = timedelta(days=30)  # how long one that has ended stays on the list
 _NOBODY = "0" * 64
+_END_BYTES = 48  # what the end of a token adds to its entry, and a little
 
 
 class AccessTokens:
@@ -97,7 +98,7 @@ class AccessTokens:
             ends_at=until,
         )
         with lock_of(self._path):
-            self._save({**self.load(), made.token_id: made}, now)
+            self._save({**self.load(), made.token_id: made}, now, room_each=_END_BYTES)
         return made, token_text(made.token_id, secret)
 
     def revoke(self, token_id: str, now: datetime) -> Token:
@@ -117,13 +118,20 @@ class AccessTokens:
             self._save({**known, token_id: revoked}, now)
         return revoked
 
-    def _save(self, tokens: Mapping[str, Token], now: datetime) -> None:
+    def _save(self, tokens: Mapping[str, Token], now: datetime, room_each: int = 0) -> None:
+        """Store them. `room_each` is what must be left, for each to be ended later."""
         kept = [
             token
             for token in tokens.values()
             if token.ends_at is None or now < token.ends_at + _LISTED
         ]
-        save_secret(self._path, "\n".join(map(_written, kept)).encode())
+        data = "\n".join(map(_written, kept)).encode()
+        if len(data) + room_each * len(kept) > MAX_BYTES:
+            raise StorageError(
+                f"{self._path}: it holds {len(kept) - 1:,} tokens, and none could be revoked if "
+                "there were more; revoke those that nobody needs: they leave it after 30 days"
+            )
+        save_secret(self._path, data)
 
 
 def _written(token: Token) -> str:

@@ -97,3 +97,17 @@ def test_one_session_too_many_ends_the_oldest_of_that_person_alone(path):
     assert all(record.find_session(text, now) for text in [*texts[1:], bobs])
     begin(record, "bob", NOW + timedelta(days=1))
     assert len(record.sessions()) == 1  # those that ended go at once
+
+
+def test_however_many_tokens_there_are_each_can_be_revoked(path):
+    tokens = AccessTokens(path)
+    made, text = tokens.create(Caller.AGENT, "bot", NOW)
+    entry = path.read_text()
+    with pytest.raises(StorageError, match="none could be revoked"):
+        for number in range(10):  # each fills a tenth of what may be
+            many = MAX_BYTES // len(entry) // 10
+            more = (entry.replace(made.token_id, f"{number}{n:09x}") for n in range(many))
+            path.write_text("\n".join([path.read_text(), *more]))
+            tokens.create(Caller.AGENT, "one more", NOW)
+    tokens.revoke(made.token_id, NOW)
+    assert tokens.find(text, NOW) is None
