@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hitl_vault.adapters.ledger import sqlite_rows as rows
 from hitl_vault.adapters.ledger.memory import MemoryLedger
 from hitl_vault.adapters.ledger.sqlite import SqliteLedger
 from hitl_vault.core import commands as c
@@ -102,6 +103,23 @@ async def test_a_record_that_cannot_be_read_fails_its_own_command_alone(ledger, 
     broken, *others = await together(ledger, [make_vote(request) for request in good])
     assert isinstance(broken, LedgerCorrupt)
     assert [receipt.kept for receipt in others] == [Kept.ACCEPTED] * 2
+
+
+async def test_what_cannot_be_written_leaves_nothing_of_its_transaction(ledger, monkeypatch):
+    """Also where it was to be written before the end, for one that looks at all."""
+    written = rows.request_row
+
+    def broken(request, state):
+        if request.id == "bad":
+            raise OverflowError("too large for the column")
+        return written(request, state)
+
+    monkeypatch.setattr(rows, "request_row", broken)
+    asks = [make_ask("good"), make_ask("bad"), replace(make_ask("limited"), max_pending=9)]
+    receipts = await together(ledger, asks)
+    assert [type(one) for one in receipts] == [OverflowError] * 3
+    assert [await ledger.get(id) for id in ("good", "bad", "limited")] == [None] * 3
+    assert await ledger.verify() == await ledger.head()
 
 
 _IDS = ("a", "b", "A")

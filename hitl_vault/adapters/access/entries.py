@@ -22,8 +22,8 @@ class Entries(Generic[_Entry]):
 
     def __init__(self, path: Path, read: Callable[[str, Any], _Entry]) -> None:
         self._path, self._read = path, read
-        self._seen: tuple[int, ...] | None = None
-        self._known: dict[str, _Entry] = {}
+        # one value, since threads load too: entries must never stand under another file's mark
+        self._known: tuple[tuple[int, ...] | None, dict[str, _Entry]] = (None, {})
 
     def load(self) -> dict[str, _Entry]:
         """Return the entries, none without a file. Raises ConfigError, naming file and entry."""
@@ -33,7 +33,8 @@ class Entries(Generic[_Entry]):
             seen: tuple[int, ...] = ()
         else:
             seen = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if seen != self._seen:
-            self._known = {id: self._read(id, entry) for id, entry in load_toml(self._path).items()}
-            self._seen = seen
-        return self._known
+        before, known = self._known
+        if seen != before:
+            known = {id: self._read(id, entry) for id, entry in load_toml(self._path).items()}
+            self._known = (seen, known)
+        return known

@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
+
 from hitl_vault.core.chain import encode_request
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
@@ -17,7 +19,13 @@ from hitl_vault.ports import Heard
 
 _MOST = 2_048
 _MAX_STATE_BYTES = 32_768
+_MAX_TOLD_BYTES = 4_096  # what little others said lets nothing grow by much
 _MAX_REV = 20  # few requests have more steps, and those that do grow with each
+
+
+def bytes_of(recorded: Recorded) -> int:
+    """Return how large what an event says is."""
+    return len(msgspec.json.encode(recorded.event.data))
 
 
 class Hearing:
@@ -71,7 +79,9 @@ class Hearing:
         history = (*before, *fresh)
         revs = [recorded.event.rev for recorded in history]
         whole = revs[-1] == request.rev and set(revs) == set(range(1, request.rev + 1))
-        small = known is not None or len(encode_request(request)) <= _MAX_STATE_BYTES
+        small = (known is not None and sum(map(bytes_of, fresh)) <= _MAX_TOLD_BYTES) or len(
+            encode_request(request)
+        ) <= _MAX_STATE_BYTES
         if whole and small and request.rev <= _MAX_REV:
             self._keep(Heard(request=request, history=history))
         else:

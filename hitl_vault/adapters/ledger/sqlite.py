@@ -171,21 +171,18 @@ class SqliteLedger(WakingLedger):
         receipts: list[Receipt | Exception] = []
         writes: list[Write] = []
         for command in commands:
+            if _looks_at_all(command):
+                batch.flush()
             try:
                 if isinstance(command, RegisterCommand):
-                    batch.flush()
                     register = rows.register(connection)
                     receipt, write, head = decide_register(register, head, command, now)
                 else:
                     current = batch.load(command)
                     asked = None
                     if current is None and isinstance(command, Ask) and _looks_around(command):
-                        batch.flush()
                         current, asked = _around(connection, command, now)
-                    register = None
-                    if needs_register(command):
-                        batch.flush()
-                        register = rows.register(connection)
+                    register = rows.register(connection) if needs_register(command) else None
                     receipt, write, head = decide(current, head, command, now, asked, register)
             except sqlite3.Error:
                 raise
@@ -341,6 +338,13 @@ def _begin(connection: sqlite3.Connection) -> None:
             pause = min(pause * 1.5, 0.003)
         else:
             return
+
+
+def _looks_at_all(command: Command | RegisterCommand) -> bool:
+    """True if a command is judged by more than its own request: all before it must be written."""
+    if isinstance(command, RegisterCommand):
+        return True
+    return needs_register(command) or (isinstance(command, Ask) and _looks_around(command))
 
 
 def _looks_around(ask: Ask) -> bool:

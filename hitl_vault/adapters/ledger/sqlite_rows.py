@@ -238,11 +238,16 @@ def history(connection: sqlite3.Connection, id: str) -> list[Recorded]:
 
 
 def events_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[Recorded]:
-    """Return events after `seq` in order."""
-    found = _rows(
-        connection, ("body", "hash"), "events WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit
-    )
+    """Return events after `seq` in order: at most `limit`, and 4 MB and one more."""
+    found = _rows(connection, ("body", "hash"), _PAGE_OF_EVENTS, seq, limit, _MOST_BYTES)
     return _decoded(found)
+
+
+_MOST_BYTES = 4_000_000
+_PAGE_OF_EVENTS = """(
+    SELECT seq, body, hash, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before
+    FROM (SELECT seq, body, hash FROM events WHERE seq > ? ORDER BY seq LIMIT ?)
+) WHERE before < ? ORDER BY seq"""
 
 
 def _decoded(found: list[tuple[bytes, ...]]) -> list[Recorded]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import islice
 
 from hitl_vault.adapters.ledger.cas import Write
-from hitl_vault.adapters.ledger.hearing import Hearing
+from hitl_vault.adapters.ledger.hearing import Hearing, bytes_of
 from hitl_vault.core.events import Recorded
 from hitl_vault.core.model import Request
 from hitl_vault.errors import NotOpen, RequestNotFound, StorageError
@@ -18,7 +18,7 @@ from hitl_vault.ports import Heard
 
 _log = logging.getLogger(__name__)
 _PAGE = 1_000
-_AT_HAND = 256  # events that whoever follows need not read again
+_AT_HAND, _SMALL_BYTES = 256, 4_096  # events that whoever follows need not read again
 _CLOSED = "closed while waiting; the request still waits, and waiting again loses nothing"
 
 
@@ -34,7 +34,7 @@ class WakingLedger(ABC):
         self._followers: set[asyncio.Event] = set()
         self._hearing = Hearing()
         self._seen = 0
-        self._at_hand: deque[Recorded] = deque(maxlen=_AT_HAND)  # without a gap, up to `_seen`
+        self._at_hand: deque[Recorded] = deque(maxlen=_AT_HAND)  # without a gap
         self._looking = False
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,13 +91,14 @@ class WakingLedger(ABC):
                 if self._closed:
                     raise NotOpen(_CLOSED)
                 news.clear()
-                page = self._after_at_hand(after_seq) or self._events_after(after_seq, _PAGE)
+                at_hand = self._after_at_hand(after_seq)
+                page = at_hand or self._events_after(after_seq, _PAGE)
                 for recorded in page:
                     after_seq = recorded.seq
                     yield recorded
                 if not page and not follow:
                     return
-                if not page or (follow and len(page) < _PAGE and after_seq >= self._seen):
+                if not page or (follow and at_hand and after_seq >= self._seen):
                     await news.wait()
         finally:
             self._followers.discard(news)
@@ -108,9 +109,13 @@ class WakingLedger(ABC):
         return list(islice(self._at_hand, seq + 1 - self._at_hand[0].seq, None))
 
     def _learn(self, events: Sequence[Recorded]) -> None:
-        if self._at_hand and self._at_hand[-1].seq + 1 != events[0].seq:
-            self._at_hand.clear()
-        self._at_hand.extend(events)
+        for recorded in events:
+            if self._at_hand and self._at_hand[-1].seq + 1 != recorded.seq:
+                self._at_hand.clear()
+            if bytes_of(recorded) <= _SMALL_BYTES:
+                self._at_hand.append(recorded)
+            else:  # it is read again where it is wanted
+                self._at_hand.clear()
 
     def hint(self) -> None:
         """Look, once per turn of the event loop, for events this process has not seen."""

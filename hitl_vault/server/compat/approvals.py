@@ -17,13 +17,13 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from hitl_vault.core.access import Identity, Scope
-from hitl_vault.core.model import Answer, Request, Status, is_valid_id
+from hitl_vault.core.model import Request, Status, is_valid_id
 from hitl_vault.errors import Conflict, Forbidden, InvalidRequest, RequestNotFound
 from hitl_vault.server import asking
 from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.batches import streamed
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
-from hitl_vault.server.compat.views import Seen, seconds, see, see_pending
+from hitl_vault.server.compat.views import Seen, answer_of, digest_for, seconds, see, see_pending
 from hitl_vault.server.identities import Anyone, At, Operator, Voter, acting_as
 from hitl_vault.server.shapes import answer
 
@@ -160,7 +160,8 @@ async def _records(
 def record(seen: Seen) -> dict[str, Any]:
     """Return an approval as this service writes it."""
     request = seen.request
-    coded = request.id.startswith(_CODED) and request.key is not None
+    # anybody may choose such an id, or such a key, for another request of their own
+    coded = request.key is not None and id_of(request.key) == request.id
     return {
         "action_id": request.key if coded else request.id,
         "action_type": request.action.type,
@@ -194,12 +195,14 @@ async def clean_up(at: At, _: Operator) -> Response:
 async def decide(action_id: str, body: DecideBody, at: At, caller: Voter) -> Response:
     """Approve or reject; the same decision again is no error."""
     reviewer = acting_as(caller, body.decided_by, "decided_by")
+    request, said = await at.hitl.get(id_of(action_id)), answer_of(approved=body.approved)
     with in_words({"reviewer": "decided_by", "reason": "reason"}):
         request = await at.hitl.vote(
-            id_of(action_id),
-            Answer.APPROVE if body.approved else Answer.REJECT,
+            request.id,
+            said,
             reviewer=reviewer,
             reason=body.reason or "",
+            payload_sha256=digest_for(request, said),
             assurance=caller.assurance,
             channel=CHANNEL,
         )

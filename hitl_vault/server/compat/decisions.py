@@ -23,7 +23,7 @@ from hitl_vault.records import as_json
 from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.batches import streamed
 from hitl_vault.server.compat.forms import Error, Said, error_route, faults, in_words
-from hitl_vault.server.compat.views import Seen, seconds, see_pending
+from hitl_vault.server.compat.views import Seen, answer_of, digest_for, seconds, see_pending
 from hitl_vault.server.identities import At, Voter, acting_as
 from hitl_vault.server.shapes import answer
 
@@ -86,14 +86,15 @@ async def decide(body: DecisionBody, at: At, caller: Voter) -> Response:
     request = await at.hitl.get(body.approval_id)
     _check_meant(request, body)
     changed = _changed(request, body)
-    said = Answer.APPROVE if body.approved else Answer.REJECT
+    said = answer_of(approved=body.approved) if changed is None else Answer.EDIT
     with in_words({"reviewer": "approved_by", "details": "modified_action", "reason": "feedback"}):
         request = await at.hitl.vote(
             request.id,
-            said if changed is None else Answer.EDIT,
+            said,
             reviewer=reviewer,
             reason=body.feedback or "",
             details=changed,
+            payload_sha256=digest_for(request, said),
             assurance=caller.assurance,
             channel=CHANNEL,
         )

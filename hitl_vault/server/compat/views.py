@@ -12,7 +12,7 @@ from functools import partial
 
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.lifecycle import deadline
-from hitl_vault.core.model import Request, Status
+from hitl_vault.core.model import Answer, Request, Status
 from hitl_vault.records import standing
 from hitl_vault.server.batches import each
 from hitl_vault.server.identities import acting_as
@@ -48,6 +48,20 @@ class Seen:
         """Whose vote decided it, None where nobody's did."""
         decided = self.status.was_approved or self.status is Status.REJECTED
         return self.request.votes[-1].reviewer if decided and self.request.votes else None
+
+
+def answer_of(*, approved: bool) -> Answer:
+    """Return the answer to a request as it was asked."""
+    return Answer.APPROVE if approved else Answer.REJECT
+
+
+def digest_for(request: Request, said: Answer) -> str | None:
+    """Return the digest an answer counts for: for an approval, of what was asked.
+
+    These clients send none and are shown no changes: nobody approves through them what somebody
+    else has changed since they looked. A rejection is of whatever is in force.
+    """
+    return None if said is Answer.REJECT else request.payload_sha256
 
 
 async def see(hitl: Orchestrator, id: str) -> Seen:

@@ -19,7 +19,7 @@ from hitl_vault.errors import Conflict, Refused, RequestNotFound
 from hitl_vault.server import asking
 from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
-from hitl_vault.server.compat.views import Seen, seconds, see
+from hitl_vault.server.compat.views import Seen, digest_for, seconds, see
 from hitl_vault.server.identities import Anyone, Asker, At, Voter, acting_as, check_sees
 from hitl_vault.server.shapes import answer
 
@@ -86,7 +86,9 @@ def _faults(error: Exception) -> Fault | None:
             return 404, {"detail": "workflow not found"}
         case Conflict(current=Request() as now):
             state = _state(Seen(request=now, status=now.status))
-            return 409, {"detail": {"error": "workflow already resolved", "current_status": state}}
+            waits = now.status is Status.PENDING  # its details were changed
+            said = str(error) if waits else "workflow already resolved"
+            return 409, {"detail": {"error": said, "current_status": state}}
         case Refused(current=Request() as now):
             state = _state(Seen(request=now, status=now.status))
             return 403, {"detail": {"error": str(error), "current_status": state}}
@@ -142,7 +144,14 @@ async def reject(workflow_id: str, body: ReviewBody, at: At, caller: Voter) -> R
 async def _vote(id: str, said: Answer, body: ReviewBody, at: At, caller: Voter) -> Response:
     reviewer = acting_as(caller, body.reviewed_by, "reviewed_by")
     with in_words({"reviewer": "reviewed_by"}):
-        await at.hitl.vote(id, said, reviewer=reviewer, assurance=caller.assurance, channel=CHANNEL)
+        await at.hitl.vote(
+            id,
+            said,
+            reviewer=reviewer,
+            payload_sha256=digest_for(await at.hitl.get(id), said),
+            assurance=caller.assurance,
+            channel=CHANNEL,
+        )
     return answer(_record(await see(at.hitl, id)))
 
 

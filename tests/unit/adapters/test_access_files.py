@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from hitl_vault.adapters.access import entries
 from hitl_vault.adapters.access.sign_ins import SESSIONS, SESSIONS_EACH, SignIns
 from hitl_vault.adapters.access.tokens import AccessTokens
-from hitl_vault.adapters.proof.secret_files import MAX_BYTES, load_secret, save_secret
+from hitl_vault.adapters.proof.secret_files import MAX_BYTES, load_secret, load_toml, save_secret
 from hitl_vault.core.access import Caller, Scope
 from hitl_vault.core.sign_in import Way
 from hitl_vault.errors import ConfigError, StorageError
@@ -111,3 +113,35 @@ def test_however_many_tokens_there_are_each_can_be_revoked(path):
             tokens.create(Caller.AGENT, "one more", NOW)
     tokens.revoke(made.token_id, NOW)
     assert tokens.find(text, NOW) is None
+
+
+def test_of_two_threads_that_read_a_file_none_leaves_what_it_no_longer_holds(path, monkeypatch):
+    """One has read the old file, the other the new one, and each stores what it knows in turn."""
+    tokens = AccessTokens(path)
+    made, text = tokens.create(Caller.AGENT, "bot", NOW)
+    service = AccessTokens(path)
+    has_read, may_store = threading.Event(), threading.Event()
+
+    def slowly(path):
+        found = load_toml(path)
+        if threading.current_thread().name == "slow":
+            has_read.set()
+            may_store.wait(5)
+        return found
+
+    monkeypatch.setattr(entries, "load_toml", slowly)
+    slow = threading.Thread(target=service.load, name="slow")
+    slow.start()
+    has_read.wait(5)
+    tokens.revoke(made.token_id, NOW)
+
+    class Stepped(entries.Entries):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if threading.current_thread().name != "slow":
+                may_store.set()
+                slow.join(5)
+
+    service._entries.__class__ = Stepped
+    service.load()
+    assert service.find(text, NOW) is None
