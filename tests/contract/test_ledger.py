@@ -365,6 +365,18 @@ async def test_changes_are_read_page_by_page(ledger):
     assert seen == list(range(1, 1051))
 
 
+async def test_a_page_of_events_has_a_measure_in_bytes_and_none_is_left_out(workspace, clock):
+    """What one asker writes at length must not fill the memory of who reads the events."""
+    ledger = SqliteLedger(workspace / "l.db", clock)
+    for n in range(8):
+        await accept(ledger, make_ask(f"r-{n}"))
+        await accept(ledger, c.Cancel(id=f"r-{n}", by="invoice-agent", reason="x" * 900_000))
+    assert 2 <= len(ledger._events_after(0, 1000)) <= 12
+    assert [one.seq async for one in ledger.changes(0, follow=False)] == list(range(1, 17))
+    assert not ledger._at_hand
+    await ledger.aclose()
+
+
 async def test_following_gives_what_comes_later(ledger):
     """A follower gets every later event, and is forgotten when it goes."""
     await accept(ledger, make_ask("one"))

@@ -244,10 +244,13 @@ def events_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[R
 
 
 _MOST_BYTES = 4_000_000
-_PAGE_OF_EVENTS = """(
-    SELECT seq, body, hash, sum(length(body)) OVER (ORDER BY seq) - length(body) AS before
-    FROM (SELECT seq, body, hash FROM events WHERE seq > ? ORDER BY seq LIMIT ?)
-) WHERE before < ? ORDER BY seq"""
+_PAGE_OF_EVENTS = """
+    events WHERE seq > ?1 AND seq <= (
+        SELECT max(seq) FROM (
+            SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before
+            FROM (SELECT seq, length(body) AS size FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2)
+        ) WHERE before < ?3
+    ) ORDER BY seq"""
 
 
 def _decoded(found: list[tuple[bytes, ...]]) -> list[Recorded]:
