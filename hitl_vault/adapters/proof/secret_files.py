@@ -94,9 +94,9 @@ def save_secret(path: Path, data: bytes, *, fresh: bool = False) -> None:
         else:
             Path(temporary).replace(path)
             temporary = ""
-    except FileExistsError:
-        raise
     except OSError as error:
+        if fresh and isinstance(error, FileExistsError):
+            raise
         raise StorageError(f"{path}: cannot be stored: {error.strerror}") from error
     finally:
         if temporary:

@@ -11,7 +11,7 @@ from hitl_vault.adapters.proof.code_key import FileCodeKey
 from hitl_vault.adapters.proof.hmac import HmacKeys
 from hitl_vault.adapters.proof.secret_files import load_toml, save_secret, toml_text
 from hitl_vault.adapters.proof.totp import TotpFactors
-from hitl_vault.errors import ConfigError
+from hitl_vault.errors import ConfigError, StorageError
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
@@ -46,6 +46,12 @@ def test_a_broken_code_key_is_named_and_not_shown(folder):
     with pytest.raises(ConfigError) as caught:
         FileCodeKey(folder / "code.key").load()
     assert "secretsecret" not in str(caught.value)
+
+
+def test_a_file_in_place_of_the_folder_of_secrets_is_named(workspace):
+    (workspace / "keys").write_text("")
+    with pytest.raises(StorageError, match=r"hmac\.toml: cannot be stored"):
+        save_secret(workspace / "keys" / "hmac.toml", b"")
 
 
 def test_a_shared_key_comes_back_as_it_was_made(folder):
