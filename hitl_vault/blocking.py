@@ -293,6 +293,7 @@ class Orchestrator(ApprovalDesk[wiring.Orchestrator]):
     stats = _blocking(_Async.stats)
     note = _blocking(_Async.note)
     claim = _blocking(_Async.claim)
+    renew = _blocking(_Async.renew)
     finish = _blocking(_Async.finish)
     check_approval = _blocking(_Async.check_approval)
     get_by_key = _blocking(_Async.get_by_key)
@@ -316,10 +317,6 @@ class Orchestrator(ApprovalDesk[wiring.Orchestrator]):
     def waits_for(self, request: Request) -> tuple[str, ...]:
         """Return who may answer now and has not, by name; none where anybody may."""
         return self.hitl.waits_for(request)
-
-    def holds(self, request: Request, claim_id: str) -> bool:
-        """True if this claim is the request's, and this process holds it."""
-        return self.hitl.holds(request, claim_id)
 
     def narrowed_to(self, grant: Grant) -> str:
         """Return to what the rule in force narrows a grant, "" if it leaves it as it is."""

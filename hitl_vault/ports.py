@@ -440,12 +440,70 @@ class PolicySource(Protocol):
         ...
 
 
+LONGEST_LEASE_S = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """How long the claim of an executor elsewhere is held. `holder` is the lease's name, `id` the
+    request's; it ends at `ends_at`, `seconds` after it was made or renewed.
+    """
+
+    holder: str
+    id: str
+    seconds: float
+    ends_at: datetime
+
+
+class Leases(Protocol):
+    """The leases of a vault, shared by its processes, whichever of them live.
+
+    Guarantees: a lease ends by its time alone, by the wall clock, at every process alike. Whatever
+    that clock does, none lasts longer than its `seconds` after a process first saw it.
+    """
+
+    def names(self, holder: str) -> bool:
+        """True if this is a lease's name, not a process's."""
+        ...
+
+    async def begin(self, id: str, seconds: float, holder: str = "") -> Lease:
+        """Return a new lease, or `holder` anew from now on; it is durable on return.
+
+        Raises:
+            StorageError: Not stored.
+        """
+        ...
+
+    def find(self, holder: str) -> Lease | None:
+        """Return a lease, also one that has ended; None if there is none, or it cannot be read."""
+        ...
+
+    def is_alive(self, holder: str) -> bool:
+        """True unless its time is over, or it has been gone for a minute. One that cannot be read
+        is alive for as long as the longest lease.
+        """
+        ...
+
+    def ended(self) -> list[Lease]:
+        """Return the leases whose time is over and that nobody dropped."""
+        ...
+
+    def drop(self, holder: str) -> None:
+        """Remove a lease; what is none is left alone. Never fails."""
+        ...
+
+
 class Presence(Protocol):
-    """Shows that a process lives, so that what a dead one had claimed is noticed.
+    """Shows that who holds a claim lives, so that what a dead one had claimed is noticed.
+
+    A holder is a process, by the name it holds, or an executor elsewhere, by the name of its lease.
 
     Guarantees: `is_alive(name)` is true for as long as the process that holds `name` lives, however
-    slow or stopped it is, and false soon after it died, however it died.
+    slow or stopped it is, and false soon after it died, however it died. For the name of a lease it
+    is what `leases` says.
     """
+
+    leases: Leases
 
     def hold(self) -> str:
         """Return this process's presence name; held until `close` or the end of the process."""

@@ -21,6 +21,7 @@ from hitl_vault.adapters.outbox.sqlite import SqliteOutbox
 from hitl_vault.adapters.people.file import FilePeople
 from hitl_vault.adapters.policy.file import FilePolicy
 from hitl_vault.adapters.policy.lock import FilePolicyLock
+from hitl_vault.adapters.presence.leases import FileLeases
 from hitl_vault.adapters.presence.lockfile import LockfilePresence
 from hitl_vault.adapters.proof.code_key import FileCodeKey
 from hitl_vault.adapters.proof.hmac import HmacKeys, HmacProver
@@ -110,7 +111,7 @@ def assemble(
             policy_path=settings.policy,
             watching=watching,
             policy=FilePolicy(root / settings.policy, kept=state / "policy.last-good"),
-            presence=LockfilePresence(state / "run"),
+            presence=LockfilePresence(state / "run", FileLeases(state / "leases", clock)),
             clock=clock,
             renderer=renderer,
             token=Tokens().take,

@@ -66,7 +66,7 @@ class RemoteExecution(Execution):
             await asyncio.shield(self._not_begun())
             raise
         except Conflict as conflict:
-            if self._is_ours(conflict.current):  # the service died after it had stored the claim
+            if self._is_ours(conflict.current):  # its lease ended before anybody heard of it
                 await asyncio.shield(self._not_begun())
             raise
         if request.payload_in_force != present or request.details != approved.details:

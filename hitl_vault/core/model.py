@@ -234,7 +234,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The single right to execute. `holder` names the process presence it lives with."""
+    """The single right to execute. `holder` names the process or the lease it lives with."""
 
     claim_id: str
     executor: str

@@ -42,6 +42,9 @@ class Answering(Looking):
     async def _submit(self, command: c.Command, *, show: bool = True) -> Receipt: ...
 
     @abstractmethod
+    async def _report(self, finish: c.Finish) -> Receipt: ...
+
+    @abstractmethod
     async def _shown(self, id: str) -> None: ...
 
     async def vote(
@@ -257,7 +260,7 @@ class Answering(Looking):
         check_outcome(status)
         name_of(by, "by")
         request = await self.get(id)
-        await mark_if_dead(self._parts, request)
+        await mark_if_dead(self._parts, request, self._report)
         receipt = await self._submit(
             c.Resolve(
                 id=request.id,

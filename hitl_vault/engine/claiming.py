@@ -1,11 +1,12 @@
 """Owns the half of the API for executors elsewhere: claim, finish, check. Never runs anything.
 
-Such an executor holds no presence lock: its claim lives with this process. Whoever hands claims out
-keeps a time for each, and records an unknown end when it has passed; see `server.leases`.
+Such an executor holds no presence lock: its claim lives by a lease, for all processes of the vault.
+When its time has passed, whichever of them looks records an unknown end.
 """
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,10 @@ from hitl_vault.engine.execution import LocalExecution
 from hitl_vault.engine.looking import Looking
 from hitl_vault.engine.policies import Policies
 from hitl_vault.engine.timers import mark_if_dead
-from hitl_vault.errors import Conflict, InvalidRequest
-from hitl_vault.ports import Receipt
+from hitl_vault.errors import Conflict, HitlVaultError, InvalidRequest, StorageError
+from hitl_vault.ports import LONGEST_LEASE_S, Lease, Receipt
 
+LEASE_S = 3600.0
 _ENDS = frozenset({Status.EXECUTED, Status.FAILED, Status.UNKNOWN})
 
 
@@ -32,6 +34,15 @@ class Checked:
 
     request: Request
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leased:
+    """A claim and the lease it lives by. `again`: its name had it before, and may have run it."""
+
+    request: Request
+    lease: Lease
+    again: bool
 
 
 class Claiming(Looking):
@@ -52,56 +63,100 @@ class Claiming(Looking):
         claim_id: str | None = None,
         executor: str | None = None,
         payload_sha256: str | None = None,
-    ) -> Request:
-        """Take the single right to execute for somebody elsewhere; this process holds the claim.
+        lease_s: float = LEASE_S,
+    ) -> Leased:
+        """Take the single right to execute for somebody elsewhere, for as long as its lease.
 
         Args:
             claim_id: The caller's own name of the claim, so that claiming again is the same claim
-                and never a second one.
+                and never a second one, at any process of the vault; its lease goes on as it is.
             payload_sha256: The digest of what the executor means to run.
+            lease_s: How long it has to report the end or to `renew`, at most 24 hours.
 
         Raises:
             Conflict: It was claimed before, or what was approved is not what would run.
             Refused: It is not approved.
             Denied: The policy forbids it now, whatever was approved.
+            StorageError: Not stored, or if it is, its lease ends; claim it again by its name.
         """
+        _check_lease(lease_s)
         request = await self.get(id)
+        expected = digest_of(payload_sha256, "payload_sha256")
+        executor = None if executor is None else name_of(executor, "executor")
+        claim_id = None if claim_id is None else name_of(claim_id, "claim_id")
+        leases = self._parts.presence.leases
+        lease = await leases.begin(request.id, lease_s)  # before anything may live by it
         run = LocalExecution(
             self._parts,
             self.policies,
             self._submit,
             self._report,
             request.id,
-            None if executor is None else name_of(executor, "executor"),
-            claim_id=None if claim_id is None else name_of(claim_id, "claim_id"),
-            expected=digest_of(payload_sha256, "payload_sha256"),
+            executor,
+            claim_id=claim_id,
+            expected=expected,
+            holder=lease.holder,
         )
-        claimed = await run.claim()
+        try:
+            claimed = await run.claim()
+        except (StorageError, asyncio.CancelledError):
+            raise  # it may be stored: who claims again finds its lease, or the lease ends
+        except HitlVaultError:
+            leases.drop(lease.holder)
+            raise
         assert claimed.claim is not None
+        if claimed.claim.holder == lease.holder:
+            return Leased(request=claimed, lease=lease, again=False)
+        leases.drop(lease.holder)
         if payload_sha256 not in {None, claimed.claim.payload_sha256}:
             raise Conflict(f"{run.claim_id} was claimed for other details before", claimed)
-        if executor is not None and claimed.claim.executor != executor:
+        if executor not in {None, claimed.claim.executor}:
             raise Conflict(
                 f"{run.claim_id} was claimed by {claimed.claim.executor} before", claimed
             )
-        if claimed.claim.holder != self._parts.presence.hold():
-            await mark_if_dead(self._parts, claimed)
+        return Leased(request=claimed, lease=await self._living_lease(claimed, lease_s), again=True)
+
+    async def renew(self, id: str, claim_id: str, lease_s: float | None = None) -> Leased:
+        """Let the lease of a claim begin anew, as long as before unless said.
+
+        Raises:
+            Conflict: The request is not executing under this claim, or its lease has ended.
+            StorageError: Not stored; the lease is as it was.
+        """
+        if lease_s is not None:
+            _check_lease(lease_s)
+        request = self._executing(await self.get(id), claim_id)
+        lease = await self._living_lease(request, lease_s or LEASE_S)
+        leases = self._parts.presence.leases
+        lease = await leases.begin(request.id, lease_s or lease.seconds, lease.holder)
+        try:
+            request = self._executing(await self.get(id), claim_id)
+        except Conflict:  # it ended meanwhile
+            leases.drop(lease.holder)
+            raise
+        return Leased(request=request, lease=lease, again=True)
+
+    def _executing(self, request: Request, claim_id: str) -> Request:
+        held = request.claim
+        if request.status is not Status.EXECUTING or held is None or held.claim_id != claim_id:
+            raise Conflict(
+                f"{claim_id} is not executing: {request.id} is {request.status}", request
+            )
+        return request
+
+    async def _living_lease(self, request: Request, seconds: float) -> Lease:
+        """Return the lease of a claim; one that was removed is made again while that counts."""
+        assert request.claim is not None
+        holder, leases = request.claim.holder, self._parts.presence.leases
+        if not leases.names(holder) or not leases.is_alive(holder):
+            await mark_if_dead(self._parts, request, self._report)
             now = await self.get(request.id)
             raise Conflict(
-                f"{run.claim_id} was claimed from another process, and it is {now.status}; report "
-                "its end if it has run",
+                f"{request.claim.claim_id} has no lease, or it has ended, and {now.id} is "
+                f"{now.status}; report its end if it has run",
                 now,
             )
-        return claimed
-
-    def holds(self, request: Request, claim_id: str) -> bool:
-        """True if this claim is the request's, and this process holds it."""
-        held = request.claim
-        return (
-            held is not None
-            and held.claim_id == claim_id
-            and held.holder == self._parts.presence.hold()
-        )
+        return leases.find(holder) or await leases.begin(request.id, seconds, holder)
 
     async def finish(
         self,
@@ -182,3 +237,9 @@ class Claiming(Looking):
         present = with_details(request.action, request.details)
         denied_by = self.policies.denied_by(present, now, request.verdict)
         return f"the policy forbids it now ({denied_by})" if denied_by else ""
+
+
+def _check_lease(seconds: float) -> None:
+    """Raise InvalidRequest unless a lease may last so long."""
+    if not 0 < seconds <= LONGEST_LEASE_S:
+        raise InvalidRequest("lease_s must be more than 0 and at most 86400 (24 hours)")

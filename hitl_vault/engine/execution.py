@@ -159,7 +159,8 @@ class Execution(ABC):
 
 
 class LocalExecution(Execution):
-    """An execution in the process that holds the vault open: it lives as long as the process.
+    """An execution in the process that holds the vault open: it lives as long as the process, or as
+    the lease that `holder` names.
 
     A `claim_id` of the caller's own makes claiming again the same claim; `expected` is the digest
     of what the caller means to run.
@@ -176,9 +177,10 @@ class LocalExecution(Execution):
         *,
         claim_id: str | None = None,
         expected: str | None = None,
+        holder: str = "",
     ) -> None:
         super().__init__(id, executor or parts.executor, claim_id or f"claim-{parts.token()}")
-        self._named, self._expected = claim_id is not None, expected
+        self._named, self._expected, self._holder = claim_id is not None, expected, holder
         self._parts, self._policies = parts, policies
         self._submit, self._report = submit, report
 
@@ -192,7 +194,7 @@ class LocalExecution(Execution):
             id=request.id,
             claim_id=self.claim_id,
             executor=self._executor,
-            holder=self._parts.presence.hold(),
+            holder=self._holder or self._parts.presence.hold(),
             # what would not run as the executor means it is nothing that anybody approved
             payload_sha256=digest if self._expected in {None, digest} else "",
             denied_by=denied_by,

@@ -113,9 +113,11 @@ class Orchestrator(Answering, Claiming, Granting, Composing):
         self._display = Display(parts)
         self._recording = Recording(parts)
         self._desk = Desk(parts, self._display, self.policies, self._recording, self._policy_record)
-        self._waiting = Waiting(parts, self._display)
-        self._reporting = Reporting(self._submit, parts.clock.sleep)
-        self._timers = Timers(parts, self._recording, self._display.show_soon, self._slowly)
+        self._reporting = Reporting(self._end, parts.clock.sleep)
+        self._waiting = Waiting(parts, self._display, self._report)
+        self._timers = Timers(
+            parts, self._recording, self._display.show_soon, self._slowly, self._report
+        )
         self._outbox = (
             OutboxRunner(parts, parts.telling) if parts.watching and parts.telling else None
         )
@@ -426,6 +428,13 @@ class Orchestrator(Answering, Claiming, Granting, Composing):
 
     async def _report(self, finish: c.Finish) -> Receipt:
         return await self._reporting.report(finish)
+
+    async def _end(self, finish: c.Finish) -> Receipt:
+        """Store the end of an execution; the lease of its claim is over then."""
+        receipt = await self._submit(finish)
+        if self._open is not None and receipt.request is not None and receipt.request.claim:
+            self._open.presence.leases.drop(receipt.request.claim.holder)
+        return receipt
 
     async def _shown(self, id: str) -> None:
         """Let the running desk show it with its next flush; without one, show it now."""

@@ -14,7 +14,7 @@ from hitl_vault.core.lifecycle import is_overdue
 from hitl_vault.core.model import Request, Status
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
-from hitl_vault.engine.timers import mark_if_dead
+from hitl_vault.engine.timers import Report, mark_if_dead
 from hitl_vault.errors import (
     Cancelled,
     Expired,
@@ -33,9 +33,9 @@ _AGAIN_S = 0.2  # for a ledger whose clock says that it is not time yet
 class Waiting:
     """Waits on behalf of callers; any number at once."""
 
-    def __init__(self, parts: Parts, display: Display) -> None:
+    def __init__(self, parts: Parts, display: Display, report: Report) -> None:
         self._ledger, self._clock, self._parts = parts.ledger, parts.clock, parts
-        self._display = display
+        self._display, self._report = display, report
 
     async def for_decision(self, id: str, patience_s: float | None) -> Request:
         """Return the request once it is not pending; raise WaitTimeout after `patience_s`."""
@@ -77,8 +77,7 @@ class Waiting:
                 self._display.show_soon(request.id)
                 request = receipt.request or request
                 continue
-            if request.status is Status.EXECUTING and await mark_if_dead(self._parts, request):
-                self._display.show_soon(request.id)
+            if await mark_if_dead(self._parts, request, self._report):
                 return await self._get(id)
             pause = _LOOK_S if left is None else min(_LOOK_S, left)
             request = await self._ledger.wait(request.id, after_rev=request.rev, timeout_s=pause)

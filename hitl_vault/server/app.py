@@ -53,7 +53,6 @@ def create_app(serving: Serving) -> FastAPI:
             try:
                 await opened.enter_async_context(serving.hitl)
                 await opened.enter_async_context(following(serving))
-                await opened.enter_async_context(serving.leases)
             except Exception as error:
                 serving.failure = error
                 raise

@@ -11,10 +11,9 @@ from fastapi.responses import Response
 from hitl_vault import records
 from hitl_vault.core.access import Identity
 from hitl_vault.core.model import Request
-from hitl_vault.errors import OutcomeNotRecorded
+from hitl_vault.engine.claiming import Leased
 from hitl_vault.server.idempotency import IdempotencyKey, named_by
 from hitl_vault.server.identities import Anyone, At, check_owns
-from hitl_vault.server.leases import Lease
 from hitl_vault.server.problems import responses
 from hitl_vault.server.requests import Id
 from hitl_vault.server.shapes import (
@@ -42,10 +41,11 @@ async def claim(
     """Of any number of callers one gets it, once. Run exactly the `details` of the answer.
 
     Name the run yourself (`claim_id`, or an Idempotency-Key): then claiming again after an answer
-    that was lost is the same claim, with `again`. Use another name for every run: what started anew
-    and finds `again` cannot know whether it ran before, and must not run. Report its end with
-    finish before the lease ends, or renew it; else its end is recorded as unknown, and a person
-    resolves it. Only the agent that asked, or who operates the vault, may claim.
+    that was lost is the same claim, with `again`, also at another process of the service or after
+    its restart. Use another name for every run: what started anew and finds `again` cannot know
+    whether it ran before, and must not run. Report its end with finish before the lease ends, or
+    renew it; else its end is recorded as unknown, and a person resolves it. Only the agent that
+    asked, or who operates the vault, may claim.
     """
     request = await at.hitl.get(id)
     check_owns(caller, request)
@@ -53,14 +53,14 @@ async def claim(
     if claim_id is None:
         named = idempotency_key and named_by(caller, idempotency_key)
         claim_id = named or f"claim-{secrets.token_hex(5)}"
-    claimed, lease, again = await at.leases.claim(
+    leased = await at.hitl.claim(
         request.id,
-        claim_id,
-        _executor(caller, body.executor, request),
-        body.payload_sha256,
-        body.lease_s,
+        claim_id=claim_id,
+        executor=_executor(caller, body.executor, request),
+        payload_sha256=body.payload_sha256,
+        lease_s=body.lease_s,
     )
-    return answer(_lease_record(claimed, lease, again=again))
+    return answer(_lease_record(leased))
 
 
 def _executor(caller: Identity, given: str | None, request: Request) -> str:
@@ -70,12 +70,14 @@ def _executor(caller: Identity, given: str | None, request: Request) -> str:
     return f"{caller.name}@{given}" if given else caller.name
 
 
-def _lease_record(request: Request, lease: Lease, *, again: bool) -> dict[str, object]:
+def _lease_record(leased: Leased) -> dict[str, object]:
+    request, lease = leased.request, leased.lease
+    assert request.claim is not None
     return {
-        "again": again,
+        "again": leased.again,
         "id": request.id,
-        "claim_id": lease.claim_id,
-        "executor": lease.executor,
+        "claim_id": request.claim.claim_id,
+        "executor": request.claim.executor,
         "type": request.action.type,
         "details": request.details,
         "payload_sha256": request.payload_in_force,
@@ -92,12 +94,11 @@ def _lease_record(request: Request, lease: Lease, *, again: bool) -> dict[str, o
     responses=responses(404, 409),
 )
 async def renew(id: Id, body: RenewBody, at: At, caller: Anyone) -> Response:
-    """As long as it executes. A lease that has ended, or that another process of the service keeps,
-    is a conflict: finish still counts then.
+    """As long as it executes, at any process of the service and after its restart. A lease that has
+    ended is a conflict: finish still counts then.
     """
     check_owns(caller, await at.hitl.get(id))
-    request, lease = await at.leases.renew(id, body.claim_id, body.lease_s)
-    return answer(_lease_record(request, lease, again=True))
+    return answer(_lease_record(await at.hitl.renew(id, body.claim_id, body.lease_s)))
 
 
 @router.post(
@@ -111,12 +112,7 @@ async def finish(id: Id, body: FinishBody, at: At, caller: Anyone) -> Response:
     same report again changes nothing.
     """
     check_owns(caller, await at.hitl.get(id))
-    try:
-        request = await at.hitl.finish(
-            id, body.claim_id, body.status, result=body.result, error=body.error
-        )
-    except OutcomeNotRecorded:  # it is said, and stored as soon as that works
-        at.leases.drop(id, body.claim_id)
-        raise
-    at.leases.drop(id, body.claim_id)
+    request = await at.hitl.finish(
+        id, body.claim_id, body.status, result=body.result, error=body.error
+    )
     return answer(records.request_record(request))

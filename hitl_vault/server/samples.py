@@ -97,7 +97,7 @@ CANCELLED = PENDING | {
 CLAIM = {
     "claim_id": "worker-3.run-8a1f",
     "executor": "invoice-agent@worker-3",
-    "holder": "6a1f0c9be2d34475",
+    "holder": "lease-6a1f0c9be2d34475",
     "at": _CLAIMED,
     "payload_sha256": _DIGEST,
 }

@@ -10,11 +10,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hitl_vault.adapters.access.tokens import AccessTokens
-from hitl_vault.adapters.clock import SystemClock
 from hitl_vault.config import STATE_FOLDER
-from hitl_vault.ports import Clock
 from hitl_vault.server.feed import Feed
-from hitl_vault.server.leases import Leases
 from hitl_vault.server.limits import Limits
 from hitl_vault.server.metrics import Metrics
 from hitl_vault.server.readiness import Readiness
@@ -80,10 +77,7 @@ class OidcSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
 
 @dataclass(slots=True, kw_only=True)
 class Serving:
-    """What every route works with: one open orchestrator, who may call, and what is lent to whom.
-
-    `clock` is what leases are timed by.
-    """
+    """What every route works with: one open orchestrator, and who may call."""
 
     hitl: Orchestrator
     tokens: AccessTokens
@@ -91,8 +85,6 @@ class Serving:
     now: Callable[[], datetime] = _now
     oidc: OidcSettings | None = None
     failure: Exception | None = None  # why it could not start
-    clock: Clock = field(default_factory=SystemClock)
-    leases: Leases = field(init=False)
     stopping: Stopping = field(default_factory=Stopping)
     readiness: Readiness = field(init=False)
     feed: Feed = field(init=False)
@@ -107,7 +99,6 @@ class Serving:
 
     def __post_init__(self) -> None:
         """Put together what follows from the rest."""
-        self.leases = Leases(self.hitl, self.clock)
         self.limits = Limits(
             per_minute=self.options.per_minute,
             failures_per_minute=self.options.failures_per_minute,

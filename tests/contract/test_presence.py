@@ -12,14 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from hitl_vault.adapters.clock import SystemClock
+from hitl_vault.adapters.presence.leases import FileLeases
 from hitl_vault.adapters.presence.lockfile import LockfilePresence
 from hitl_vault.errors import StorageError
+from hitl_vault.testing.clock import FakeClock
 
 HOLD = """
 import sys; sys.path.insert(0, sys.argv[2])
 from pathlib import Path
+from hitl_vault.adapters.clock import SystemClock
+from hitl_vault.adapters.presence.leases import FileLeases
 from hitl_vault.adapters.presence.lockfile import LockfilePresence
-presence = LockfilePresence(Path(sys.argv[1]))
+run = Path(sys.argv[1])
+presence = LockfilePresence(run, FileLeases(run.parent / "leases", SystemClock()))
 print(presence.hold(), flush=True)
 sys.stdin.readline()
 if len(sys.argv) > 3: presence.close()
@@ -27,9 +33,15 @@ if len(sys.argv) > 3: presence.close()
 ROOT = Path(__file__).parents[2]
 
 
+def presence_in(workspace, clock=None):
+    """The presence of a process of the vault."""
+    leases = FileLeases(workspace / "leases", clock or SystemClock())
+    return LockfilePresence(workspace / "run", leases)
+
+
 @pytest.fixture
 def presence(workspace):
-    made = LockfilePresence(workspace / "run")
+    made = presence_in(workspace)
     yield made
     made.close()
 
@@ -94,7 +106,7 @@ def test_our_own_presence(presence):
 
 def test_two_of_one_process_see_each_other(workspace, presence):
     """Two vaults opened in one process do not take each other for dead."""
-    other = LockfilePresence(workspace / "run")
+    other = presence_in(workspace)
     assert other.hold() != presence.hold()
     assert other.is_alive(presence.hold())
     assert presence.is_alive(other.hold())
@@ -113,7 +125,9 @@ def test_a_presence_may_be_looked_at_from_any_thread(presence):
     assert seen == [True]
 
 
-@pytest.mark.parametrize("name", ["", "../run/x", "UPPER", "a/b", "a.b", "é"])
+@pytest.mark.parametrize(
+    "name", ["", "../run/x", "UPPER", "a/b", "a.b", "é", "lease-../run/x", "lease-x"]
+)
 def test_a_name_that_cannot_be_judged_is_alive(workspace, presence, name):
     """Whatever is unclear waits for a person; and no path outside is touched."""
     presence.hold()
@@ -128,7 +142,7 @@ def test_a_lock_file_that_was_removed_says_nothing_until_its_holder_had_time(
     now = [1000.0]
     monkeypatch.setattr("hitl_vault.adapters.presence.lockfile.time.monotonic", lambda: now[0])
     name = presence.hold()
-    other = LockfilePresence(workspace / "run")
+    other = presence_in(workspace)
     (workspace / "run" / f"{name}.lock").unlink()
     assert other.is_alive(name)
     now[0] += 30
@@ -145,7 +159,7 @@ def test_a_fork_that_closes_leaves_its_parents_presence_alone(workspace, presenc
     name = presence.hold()
     presence._pid += 1  # what a fork sees: another process took this lock
     presence.close()
-    other = LockfilePresence(workspace / "run")
+    other = presence_in(workspace)
     assert other.is_alive(name)
 
 
@@ -160,4 +174,17 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(workspace):
     """The message names the folder."""
     (workspace / "run").write_text("a file in its place")
     with pytest.raises(StorageError, match="run"):
-        LockfilePresence(workspace / "run").hold()
+        presence_in(workspace).hold()
+
+
+async def test_an_executor_elsewhere_lives_as_long_as_its_lease(workspace):
+    """By its time, whichever process looks, and whether or not the one that made it lives."""
+    clock = FakeClock()
+    presence, other = presence_in(workspace, clock), presence_in(workspace, clock)
+    lease = await presence.leases.begin("r-1", 60.0)
+    clock.advance(59)
+    assert presence.is_alive(lease.holder)
+    assert other.is_alive(lease.holder)
+    clock.advance(1)
+    assert not presence.is_alive(lease.holder)
+    assert not other.is_alive(lease.holder)

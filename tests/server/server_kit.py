@@ -37,6 +37,14 @@ class Service:
     def hitl(self) -> Orchestrator:
         return self.serving.hitl
 
+    def lease_clock(self, clock: Any) -> None:
+        """Let this clock say how late it is for leases."""
+        self.hitl._parts.presence.leases._clock = clock
+
+    def leases(self) -> list[str]:
+        """Return the names of the files of leases."""
+        return [path.stem for path in (self.root / ".hitl" / "leases").glob("lease-*.json")]
+
     def token(self, caller: str, name: str, *scopes: Scope) -> str:
         """Make a token for `agent` or `reviewer`."""
         now = datetime.now(UTC)

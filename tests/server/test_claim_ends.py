@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 
+import pytest
 from server_kit import serving
 
 from hitl_vault.core import commands as c
 from hitl_vault.core.access import Scope
 from hitl_vault.errors import StorageError
+from hitl_vault.testing.clock import FakeClock
 
 ROOT = "/api/v1/requests"
 
@@ -62,34 +64,43 @@ async def test_ends_of_two_claims_with_one_name_are_both_kept_while_the_disk_fai
 async def test_a_lease_that_ends_takes_no_end_back_that_waits_to_be_stored(tmp_path):
     async with serving(tmp_path / "vault") as service:
         agent, alice = service.agent(), service.reviewer()
+        clock = FakeClock()
+        service.lease_clock(clock)
         at = await approved(agent, alice, "r-1")
         await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 60})
         with failing(service, c.Finish) as ids:
             ids.add("r-1")
             report = {"claim_id": "c-1", "status": "executed", "result": 1}
             assert (await agent.post(f"{at}/finish", json=report)).status_code == 503
-            for lease in service.serving.leases._held.values():
-                lease.ends = 0.0
-            await service.serving.leases.end_overdue()
+            clock.advance(61)
+            with pytest.raises(StorageError):
+                await service.hitl.settle_overdue()
         assert await outcome_of(agent, at) == ("executed", 1)
 
 
 async def test_a_lease_that_came_to_nothing_ends_no_claim_of_another_service(tmp_path):
     """One service could not store the claim; it was made at the other one, and goes on there."""
     async with serving(tmp_path / "vault") as one, serving(tmp_path / "vault") as other:
+        clock = FakeClock()
+        for service in (one, other):
+            service.lease_clock(clock)
         token = one.token("agent", "bot")
         alice = one.reviewer()
         at = await approved(one.client(token), alice, "r-1")
         with failing(one, c.Claim) as ids:
             ids.add("r-1")
-            lost = await one.client(token).post(f"{at}/claim", json={"claim_id": "c-1"})
+            body = {"claim_id": "c-1", "lease_s": 60}
+            lost = await one.client(token).post(f"{at}/claim", json=body)
             assert lost.status_code == 500
         there = await other.client(token).post(f"{at}/claim", json={"claim_id": "c-1"})
         assert there.status_code == 200
-        for lease in one.serving.leases._held.values():
-            lease.ends = 0.0
-        assert await one.serving.leases.end_overdue() == 1
+        assert not there.json()["again"]
+        assert len(one.leases()) == 2
+        clock.advance(61)
+        await one.hitl.settle_overdue()
+        await one.hitl._timers.tick()
         assert (await alice.get(at)).json()["status"] == "executing"
+        assert len(one.leases()) == 1
 
 
 async def test_a_claims_name_is_its_executors_own(tmp_path):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
+from datetime import UTC, datetime
 
 import httpx
 from server_kit import serving
@@ -13,7 +15,7 @@ from server_kit import serving
 from hitl_vault import Orchestrator
 from hitl_vault.adapters.access.tokens import FILE, AccessTokens
 from hitl_vault.cli.starting import make_vault
-from hitl_vault.core.access import Scope
+from hitl_vault.core.access import Caller, Scope
 from hitl_vault.errors import StorageError
 from hitl_vault.testing.clock import FakeClock
 
@@ -35,6 +37,12 @@ async def approved(agent, alice, **more):
     voted = await alice.post(f"{at}/votes", json={"answer": "approve"})
     assert voted.json()["status"] == "approved", voted.text
     return at
+
+
+async def outcome(client, at):
+    """Return the request once its execution ended."""
+    found = await client.get(f"{at}/wait", params={"until": "outcome", "timeout": 30})
+    return found.json()
 
 
 async def test_of_twenty_clients_one_gets_the_claim(tmp_path):
@@ -133,20 +141,19 @@ async def test_only_the_agent_that_asked_or_an_operator_claims(tmp_path):
 async def test_a_lease_that_ends_leaves_an_unknown_end_and_a_late_report_resolves_it(tmp_path):
     clock = FakeClock()
     async with serving(tmp_path / "vault") as service:
-        service.serving.leases._clock = clock
+        service.lease_clock(clock)
         agent, alice = service.agent(), service.reviewer()
         at = await approved(agent, alice)
         claim = (await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 60})).json()
         assert claim["lease_s"] == 60
         clock.advance(50)
-        assert await service.serving.leases.end_overdue() == 0
+        assert await service.hitl.settle_overdue() == 0
         renewed = await agent.post(f"{at}/claim/renew", json={"claim_id": "c-1"})
         assert renewed.json()["lease_ends_at"] > claim["lease_ends_at"]
         clock.advance(50)
-        assert await service.serving.leases.end_overdue() == 0
+        assert await service.hitl.settle_overdue() == 0
         clock.advance(10)
-        assert await service.serving.leases.end_overdue() == 1
-        lost = (await agent.get(at)).json()
+        lost = await outcome(agent, at)
         assert lost["status"] == "unknown"
         assert lost["outcome"]["by"] == "clock"
         assert "bot did not report within its lease of 1 min" in lost["outcome"]["error"]
@@ -165,18 +172,18 @@ async def test_a_lease_of_a_reported_claim_is_forgotten(tmp_path):
         agent, alice = service.agent(), service.reviewer()
         at = await approved(agent, alice)
         await agent.post(f"{at}/claim", json={"claim_id": "c-1"})
-        assert len(service.serving.leases._held) == 1
+        assert len(service.leases()) == 1
         failed = {"claim_id": "c-1", "status": "failed", "error": "the bank is closed"}
         done = await agent.post(f"{at}/finish", json=failed)
         assert done.json()["outcome"]["error"] == "the bank is closed"
-        assert not service.serving.leases._held
+        assert not service.leases()
 
 
 async def test_a_claim_whose_answer_is_lost_still_gets_a_lease(tmp_path, monkeypatch):
     """Nobody may come back for it: its end is recorded all the same."""
     clock = FakeClock()
     async with serving(tmp_path / "vault") as service:
-        service.serving.leases._clock = clock
+        service.lease_clock(clock)
         agent, alice = service.agent(), service.reviewer()
         at = await approved(agent, alice)
         claim = service.hitl.claim
@@ -191,8 +198,7 @@ async def test_a_claim_whose_answer_is_lost_still_gets_a_lease(tmp_path, monkeyp
         lost = await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 10})
         assert lost.status_code == 500
         clock.advance(11)
-        assert await service.serving.leases.end_overdue() == 1
-        assert (await agent.get(at)).json()["status"] == "unknown"
+        assert (await outcome(agent, at))["status"] == "unknown"
 
 
 async def test_a_lease_ends_by_itself(tmp_path):
@@ -201,8 +207,8 @@ async def test_a_lease_ends_by_itself(tmp_path):
         agent, alice = service.agent(), service.reviewer()
         at = await approved(agent, alice)
         await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 0.1})
-        ended = await agent.get(f"{at}/wait", params={"until": "outcome", "timeout": 30})
-        assert ended.json()["status"] == "unknown"
+        assert (await outcome(agent, at))["status"] == "unknown"
+        assert not service.leases()
 
 
 async def test_twenty_retries_at_once_are_one_claim_with_one_lease(tmp_path):
@@ -216,29 +222,74 @@ async def test_twenty_retries_at_once_are_one_claim_with_one_lease(tmp_path):
         told = [one.json() for one in tries]
         assert sum(not one.pop("again") for one in told) == 1  # one may run it, the others not
         assert all(one == told[0] for one in told)
-        assert len(service.serving.leases._held) == 1
+        assert len(service.leases()) == 1
         events = (await agent.get(f"{at}/events")).json()["events"]
         assert [one["kind"] for one in events].count("claimed") == 1
 
 
 async def test_two_services_on_one_vault_hand_out_one_claim(tmp_path):
-    """Renew where it was claimed; report anywhere; a lease that ends after the report is nothing."""
+    """Claim again, renew and report at any; a lease that would end after the report is nothing."""
     root, clock = tmp_path / "vault", FakeClock()
     async with serving(root) as one, serving(root) as other:
-        one.serving.leases._clock = clock
+        one.lease_clock(clock)
+        other.lease_clock(clock)
         agent, alice = one.agent(), one.reviewer()
         there = other.client(agent.headers["authorization"].partition(" ")[2])
         at = await approved(agent, alice)
         await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 60})
+        refused = await there.post(f"{at}/claim", json={"claim_id": "c-2"})
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
         for path in ("claim", "claim/renew"):
-            refused = await there.post(f"{at}/{path}", json={"claim_id": "c-1"})
-            assert (refused.status_code, refused.json()["code"]) == (409, "conflict"), path
+            clock.advance(50 if path == "claim/renew" else 0)
+            held = await there.post(f"{at}/{path}", json={"claim_id": "c-1"})
+            assert (held.status_code, held.json()["again"]) == (200, True), path
+        clock.advance(50)
+        assert await one.hitl.settle_overdue() + await other.hitl.settle_overdue() == 0
         assert (await there.get(at)).json()["status"] == "executing"
         done = await there.post(f"{at}/finish", json={"claim_id": "c-1", "status": "executed"})
         assert (done.status_code, done.json()["status"]) == (200, "executed")
+        assert not one.leases()
         clock.advance(61)
-        assert await one.serving.leases.end_overdue() == 1
+        assert await one.hitl.settle_overdue() == 0
         assert (await agent.get(at)).json() == done.json()
+
+
+async def test_two_services_record_the_end_of_a_lease_once(tmp_path):
+    root, clock = tmp_path / "vault", FakeClock()
+    async with serving(root) as one, serving(root) as other:
+        one.lease_clock(clock)
+        other.lease_clock(clock)
+        agent, alice = one.agent(), one.reviewer()
+        there = other.client(agent.headers["authorization"].partition(" ")[2])
+        at = await approved(agent, alice)
+        await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 60})
+        clock.advance(60)
+        lost = await asyncio.gather(outcome(agent, at), outcome(there, at))
+        assert [one["status"] for one in lost] == ["unknown"] * 2
+        refused = await there.post(f"{at}/claim/renew", json={"claim_id": "c-1"})
+        assert (refused.status_code, refused.json()["request"]["status"]) == (409, "unknown")
+        events = (await agent.get(f"{at}/events")).json()["events"]
+        assert [one["kind"] for one in events].count("lost") == 1
+
+
+async def test_a_folder_of_leases_that_was_removed_is_made_again_by_who_renews(tmp_path):
+    """Who does not renew within a minute is gone: its end is unknown."""
+    clock = FakeClock()
+    async with serving(tmp_path / "vault") as service:
+        service.lease_clock(clock)
+        agent, alice = service.agent(), service.reviewer()
+        renewed, gone = await approved(agent, alice), await approved(agent, alice)
+        for at in (renewed, gone):
+            await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 600})
+        shutil.rmtree(service.root / ".hitl" / "leases")
+        assert await service.hitl.settle_overdue() == 0
+        clock.advance(30)
+        held = await agent.post(f"{renewed}/claim/renew", json={"claim_id": "c-1", "lease_s": 600})
+        assert (held.status_code, held.json()["lease_s"]) == (200, 600)
+        clock.advance(31)
+        lost = await outcome(agent, gone)
+        assert lost["outcome"]["error"] == "the lease of bot is gone, and it did not report"
+        assert (await agent.get(renewed)).json()["status"] == "executing"
 
 
 async def test_an_unknown_end_is_resolved_by_a_person_who_may(tmp_path):
@@ -289,14 +340,12 @@ async def _server(root):
 
 
 async def test_a_server_killed_between_claim_and_finish_loses_nothing(tmp_path):
-    """After kill -9 its claim has no holder: unknown; a late report counts, a second claim never."""
+    """After kill -9 a claim goes on as long as its lease: renewed, claimed again, reported; one
+    whose lease ended while no service lived is unknown; a late report counts, a second claim never.
+    """
     root = tmp_path / "vault"
     make_vault(root)
     tokens = AccessTokens(root / ".hitl" / "keys" / FILE)
-    from datetime import UTC, datetime
-
-    from hitl_vault.core.access import Caller
-
     now = datetime.now(UTC)
     bot = tokens.create(Caller.AGENT, "bot", now, scopes=())[1]
     alice = tokens.create(Caller.REVIEWER, "alice", now, scopes=())[1]
@@ -304,20 +353,26 @@ async def test_a_server_killed_between_claim_and_finish_loses_nothing(tmp_path):
     try:
         async with _client(url, bot) as agent, _client(url, alice) as reviewer:
             ids = [await approved(agent, reviewer, key=f"k-{number}") for number in range(2)]
-            for at in ids:
-                claim = await agent.post(f"{at}/claim", json={"claim_id": "c-1"})
+            for at, lease_s in zip(ids, (60, 2), strict=True):
+                body = {"claim_id": "c-1", "lease_s": lease_s}
+                claim = await agent.post(f"{at}/claim", json=body)
                 assert claim.status_code == 200, claim.text
     finally:
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()
+    await _until(claim.json()["lease_ends_at"])
     process, url = await _server(root)
     try:
         async with _client(url, bot) as agent:
-            again = await agent.post(f"{ids[0]}/claim", json={"claim_id": "c-1"})
-            assert again.status_code == 409, again.text
-            at = ids[1]
-            found = await agent.get(f"{at}/wait", params={"until": "outcome", "timeout": 30})
-            assert found.json()["status"] == "unknown"
+            lost = await outcome(agent, ids[1])
+            assert lost["outcome"]["error"] == "bot did not report within its lease of 2 s"
+            for path in ("claim", "claim/renew"):
+                held = await agent.post(f"{ids[0]}/{path}", json={"claim_id": "c-1"})
+                assert (held.status_code, held.json()["again"]) == (200, True), held.text
+                late = await agent.post(f"{ids[1]}/{path}", json={"claim_id": "c-1"})
+                assert late.status_code == 409, late.text
+            assert held.json()["lease_s"] == 60
+            assert held.json()["request"]["status"] == "executing"
             for at in ids:
                 done = await agent.post(
                     f"{at}/finish", json={"claim_id": "c-1", "status": "executed", "result": 1}
@@ -327,13 +382,19 @@ async def test_a_server_killed_between_claim_and_finish_loses_nothing(tmp_path):
         os.kill(process.pid, signal.SIGTERM)
         await process.wait()
     async with Orchestrator(root, watching=False) as hitl:
-        claims = [
-            recorded.event.kind
+        kept, late = [
+            [str(recorded.event.kind) for recorded in await hitl.history(at.rpartition("/")[2])]
             for at in ids
-            for recorded in await hitl.history(at.rpartition("/")[2])
-            if recorded.event.kind == "claimed"
         ]
-        assert len(claims) == 2
+        assert kept[-2:] == ["claimed", "executed"]
+        assert late[-3:] == ["claimed", "lost", "executed"]
+    assert not list((root / ".hitl" / "leases").iterdir())
+
+
+async def _until(moment):
+    """Wait for a time on the wall."""
+    left = datetime.fromisoformat(moment) - datetime.now(UTC)
+    await asyncio.sleep(max(0.0, left.total_seconds()))
 
 
 def _client(url, token):

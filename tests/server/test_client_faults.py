@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import random
+from datetime import timedelta
 
 import pytest
 from client_kit import EVERYTHING, far, port_of, proxy, says, server_process, until
@@ -259,11 +260,11 @@ async def test_a_lease_lives_as_long_as_the_block_and_no_longer(workspace):
         async with RemoteDesk(pair.service.url, token, lease_s=1.5) as hitl:
             request = await hitl.request_approval("payment", "Pay", DETAILS)
             await pair.alice.approve(request.id, reviewer="alice")
-            leases = pair.service.serving.leases
+            leases = pair.service.hitl._parts.presence.leases
             async with hitl.execution(request.id) as run:
-                (lease,) = leases._held.values()
-                first = lease.ends
-                await until(lambda: lease.ends > first + 1.5)
+                (name,) = pair.service.leases()
+                first = leases.find(name).ends_at
+                await until(lambda: leases.find(name).ends_at > first + timedelta(seconds=1.5))
                 assert (await hitl.get(request.id)).status is Status.EXECUTING
                 run._renewing.cancel()  # as if the program had died
                 found = await hitl.wait_for_outcome(request.id)

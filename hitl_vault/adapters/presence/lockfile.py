@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hitl_vault.errors import StorageError
+from hitl_vault.ports import Leases
 
 _NAME = re.compile(r"[a-z0-9]+")
 _MISSING_S = 60.0  # a living holder makes its file again long before
@@ -27,8 +28,8 @@ _INHERITED: list[FileLock] = []
 class LockfilePresence:
     """One lock file a process in `folder`, held while it lives."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, leases: Leases) -> None:
+        self._folder, self.leases = folder, leases
         self._name = secrets.token_hex(8)
         self._lock: FileLock | None = None
         self._pid = 0
@@ -60,7 +61,11 @@ class LockfilePresence:
             self._lock = self._locked()
 
     def is_alive(self, name: str) -> bool:
-        """True unless the lock of `name` is free, or its file has been gone for a minute."""
+        """True unless the lock of `name` is free, or its file has been gone for a minute; a lease
+        for its time.
+        """
+        if self.leases.names(name):
+            return self.leases.is_alive(name)
         if name == self._name:
             return self._lock is not None
         if not _NAME.fullmatch(name):

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from hitl_vault.adapters.ledger.memory import MemoryLedger
@@ -23,7 +24,7 @@ from hitl_vault.document.render import TEMPLATE, Renderer
 from hitl_vault.engine.orchestrator import Orchestrator
 from hitl_vault.engine.parts import Options, Parts, Telling
 from hitl_vault.errors import ConfigError, Indeterminate, PolicyError, StorageError
-from hitl_vault.ports import Hints, Receipt
+from hitl_vault.ports import Hints, Lease, Receipt
 from hitl_vault.ports_telling import Channel, Message
 from hitl_vault.testing.clock import FakeClock
 from hitl_vault.testing.memory_vault import MemoryVault
@@ -63,16 +64,51 @@ class MemoryPolicy:
         self.kept = text
 
 
-class MemoryPresence:
-    """Who lives: every holder but those in `dead`."""
+class MemoryLeases:
+    """Leases shared by the processes of an office. `fails` is raised instead of storing one."""
 
-    def __init__(self, name: str, dead: set[str]) -> None:
-        self.name, self._dead = name, dead
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.kept: dict[str, Lease] = {}
+        self.fails: Exception | None = None
+        self._numbers = itertools.count(1)
+
+    def names(self, holder: str) -> bool:
+        return holder.startswith("lease-")
+
+    async def begin(self, id: str, seconds: float, holder: str = "") -> Lease:
+        if self.fails is not None:
+            raise self.fails
+        name = holder or f"lease-{next(self._numbers)}"
+        ends_at = self._clock.now() + timedelta(seconds=seconds)
+        self.kept[name] = Lease(holder=name, id=id, seconds=seconds, ends_at=ends_at)
+        return self.kept[name]
+
+    def find(self, holder: str) -> Lease | None:
+        return self.kept.get(holder)
+
+    def is_alive(self, holder: str) -> bool:
+        return holder in self.kept and self._clock.now() < self.kept[holder].ends_at
+
+    def ended(self) -> list[Lease]:
+        return [lease for lease in self.kept.values() if not self.is_alive(lease.holder)]
+
+    def drop(self, holder: str) -> None:
+        self.kept.pop(holder, None)
+
+
+class MemoryPresence:
+    """Who lives: every process but those in `dead`, and every lease in its time."""
+
+    def __init__(self, name: str, dead: set[str], leases: MemoryLeases) -> None:
+        self.name, self._dead, self.leases = name, dead, leases
 
     def hold(self) -> str:
         return self.name
 
     def is_alive(self, name: str) -> bool:
+        if self.leases.names(name):
+            return self.leases.is_alive(name)
         return name not in self._dead
 
     def close(self) -> None:
@@ -219,6 +255,7 @@ class Office:
         self.policy_path = self.policy.name
         self.options = Options(**options)
         self.dead: set[str] = set()
+        self.leases = MemoryLeases(self.clock)
         self.code_key: Any = None
         self.people = People(
             reviewers={
@@ -249,7 +286,7 @@ class Office:
             watching=watching,
             policy=self.policy,
             policy_path=self.policy_path,
-            presence=MemoryPresence(name, self.dead),
+            presence=MemoryPresence(name, self.dead, self.leases),
             clock=self.clock,
             renderer=self._renderer,
             token=lambda: f"{next(self._numbers):010x}",

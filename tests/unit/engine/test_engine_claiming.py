@@ -1,10 +1,19 @@
 """Executors elsewhere: one claim, named by its holder; a late end; a check before running."""
 
+from datetime import timedelta
+
 import pytest
 from engine_kit import EDITABLE, Office, Process
 
 from hitl_vault.core.model import Request, Status
-from hitl_vault.errors import Conflict, Denied, InvalidRequest, Refused, RequestNotFound
+from hitl_vault.errors import (
+    Conflict,
+    Denied,
+    InvalidRequest,
+    Refused,
+    RequestNotFound,
+    StorageError,
+)
 
 
 @pytest.fixture
@@ -16,7 +25,8 @@ async def test_claiming_again_by_the_same_name_is_the_same_claim(hitl: Process, 
     """A retry gets the claim it holds; another name gets nothing; after the end nobody does."""
     first = await hitl.claim(approved.id, claim_id="mine", executor="bot")
     again = await hitl.claim(approved.id, claim_id="mine", executor="bot")
-    assert (first.status, first.claim) == (Status.EXECUTING, again.claim)
+    assert (first.request.status, first.request.claim) == (Status.EXECUTING, again.request.claim)
+    assert (first.lease, first.again, again.again) == (again.lease, False, True)
     with pytest.raises(Conflict):
         await hitl.claim(approved.id, claim_id="other")
     done = await hitl.finish(approved.id, "mine", Status.EXECUTED, result={"paid": 1})
@@ -54,19 +64,125 @@ async def test_a_late_end_by_the_right_claim_resolves_an_unknown_one(
         await hitl.finish(approved.id, "mine", Status.FAILED)
 
 
-async def test_a_claim_of_a_dead_process_is_not_handed_out_again(
+async def test_a_claim_outlives_the_process_that_handed_it_out(
     office: Office, hitl: Process, approved: Request
 ):
-    """Its end is recorded as unknown; the same name gets a Conflict, and may still report."""
-    await hitl.claim(approved.id, claim_id="mine")
-    other = await office.open()
-    with pytest.raises(Conflict, match="another process"):
-        await other.claim(approved.id, claim_id="mine")
+    """Claimed again and renewed at another one it is the same claim, which ends once: by its time."""
+    first = await hitl.claim(approved.id, claim_id="mine", executor="bot", lease_s=60)
     hitl.die()
-    with pytest.raises(Conflict, match="unknown"):
-        await other.claim(approved.id, claim_id="mine")
+    other = await office.open()
+    again = await other.claim(approved.id, claim_id="mine", lease_s=3600)
+    assert (again.lease, again.again) == (first.lease, True)
+    office.clock.advance(50)
+    renewed = await other.renew(approved.id, "mine")
+    assert renewed.lease.ends_at - first.lease.ends_at == timedelta(seconds=50)
+    office.clock.advance(59)
+    assert await other.settle_overdue() == 0
+    office.clock.advance(1)
+    third = await office.open()
+    assert await third.settle_overdue() + await other.settle_overdue() == 1
+    lost = await other.get(approved.id)
+    assert (lost.status, lost.outcome.by) == (Status.UNKNOWN, "clock")
+    assert lost.outcome.error == "bot did not report within its lease of 1 min"
+    assert office.leases.kept == {}
+    for too_late in (other.claim, other.renew):
+        with pytest.raises(Conflict) as caught:
+            await too_late(approved.id, claim_id="mine")
+        assert caught.value.current == lost
     done = await other.finish(approved.id, "mine", Status.FAILED, error="it broke")
     assert (done.status, done.outcome.error) == (Status.FAILED, "it broke")
+
+
+async def test_a_lease_that_has_ended_is_not_renewed_before_its_end_is_on_record(
+    office: Office, hitl: Process, approved: Request
+):
+    """Whoever hears of it records it: the Conflict says unknown."""
+    await hitl.claim(approved.id, claim_id="mine", lease_s=60)
+    office.clock.advance(60)
+    with pytest.raises(Conflict, match="unknown") as caught:
+        await hitl.renew(approved.id, "mine")
+    assert caught.value.current.status is Status.UNKNOWN
+
+
+async def test_a_claim_that_got_nothing_leaves_no_lease(
+    office: Office, hitl: Process, approved: Request, asked: Request
+):
+    """Nor does one that was reported; and without a stored lease nothing is claimed."""
+    other = await hitl.request_approval("pay", "Pay", {"amount": 6})
+    for id in (other.id, "nothing"):
+        with pytest.raises((Refused, RequestNotFound)):
+            await hitl.claim(id)
+    assert office.leases.kept == {}
+    office.leases.fails = StorageError("the disk is full")
+    with pytest.raises(StorageError):
+        await hitl.claim(approved.id, claim_id="mine")
+    assert (await hitl.get(approved.id)).status is Status.APPROVED
+    office.leases.fails = None
+    mine = await hitl.claim(approved.id, claim_id="mine")
+    with pytest.raises(Conflict):
+        await hitl.claim(approved.id, claim_id="other")
+    await hitl.claim(approved.id, claim_id="mine")
+    assert list(office.leases.kept) == [mine.lease.holder]
+    await hitl.finish(approved.id, "mine", Status.EXECUTED)
+    assert office.leases.kept == {}
+
+
+async def test_a_lease_that_no_claim_lives_by_is_removed_once_it_is_over(
+    office: Office, hitl: Process, approved: Request
+):
+    """Its process was killed before the claim was stored: the approval is still good."""
+    await office.leases.begin(approved.id, 60)
+    await office.leases.begin("nothing", 60)
+    office.clock.advance(119)
+    await hitl._timers.tick()
+    assert len(office.leases.kept) == 2
+    office.clock.advance(1)
+    await hitl._timers.tick()
+    assert office.leases.kept == {}
+    assert (await hitl.get(approved.id)).status is Status.APPROVED
+
+
+async def test_a_claim_whose_commit_is_in_doubt_has_its_lease(
+    office: Office, hitl: Process, approved: Request
+):
+    """It may be stored, and nobody may come back for it; who does finds it was there before."""
+    office.ledger.unsure = 2
+    with pytest.raises(StorageError):
+        await hitl.claim(approved.id, claim_id="mine", lease_s=60)
+    again = await hitl.claim(approved.id, claim_id="mine")
+    assert (again.again, again.lease.seconds) == (True, 60)
+    assert list(office.leases.kept) == [again.lease.holder]
+
+
+async def test_a_claim_that_is_stored_at_the_second_try_is_the_first(
+    office: Office, hitl: Process, approved: Request
+):
+    """Nobody else can have run it: it does not say again."""
+    office.ledger.unsure = 1
+    assert not (await hitl.claim(approved.id, claim_id="mine")).again
+
+
+async def test_a_claim_of_a_process_is_no_lease(office: Office, hitl: Process, approved: Request):
+    """What a program executes by itself lives with it: it is not claimed or renewed from elsewhere."""
+    run = hitl.execution(approved.id, executor="bot")
+    await run.claim()
+    for tried in (
+        hitl.claim(approved.id, claim_id=run.claim_id, executor="bot"),
+        hitl.renew(approved.id, run.claim_id),
+    ):
+        with pytest.raises(Conflict, match="no lease"):
+            await tried
+    assert office.leases.kept == {}
+    assert (await hitl.get(approved.id)).status is Status.EXECUTING
+
+
+@pytest.mark.parametrize("lease_s", [0, -1, 86401, float("inf"), float("nan")])
+async def test_how_long_a_lease_may_be(hitl: Process, approved: Request, lease_s: float):
+    with pytest.raises(InvalidRequest, match="lease_s"):
+        await hitl.claim(approved.id, claim_id="mine", lease_s=lease_s)
+    await hitl.claim(approved.id, claim_id="mine")
+    with pytest.raises(InvalidRequest, match="lease_s"):
+        await hitl.renew(approved.id, "mine", lease_s)
 
 
 async def test_what_an_end_may_be(hitl: Process, approved: Request):
