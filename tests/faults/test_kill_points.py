@@ -1,4 +1,4 @@
-"""Kill -9 at every file system call of ask, answer, claim, finish and archive; then look again."""
+"""Kill -9 at every file system call of ask, answer, claim, renew, finish and archive; then look again."""
 
 import random
 from pathlib import Path
@@ -10,7 +10,7 @@ TOTALS: dict[str, int] = {}
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("how", ["api", "note", "reject"])
+@pytest.mark.parametrize("how", ["api", "note", "reject", "lease"])
 def test_a_kill_at_any_file_system_call_loses_and_doubles_nothing(
     how: str, record_property
 ) -> None:

@@ -26,10 +26,10 @@ SETTINGS: dict[str, Any] = {
 
 
 class Later(SystemClock):
-    """The next start comes a while after the kill."""
+    """The next start comes a while after the kill: every lease is over."""
 
     def now(self) -> datetime:
-        return super().now() + timedelta(seconds=10)
+        return super().now() + timedelta(seconds=100)
 
 
 def append(file: Path, **line: Any) -> None:
@@ -62,12 +62,24 @@ async def cycle(root: str, how: str, rounds: int) -> None:
             else:
                 decided = await hitl.approve(asked.id, reviewer="alice")
             append(acks, decided=asked.id, status=decided.status)
-            if decided.status is Status.APPROVED:
+            if decided.status is Status.APPROVED and way == "lease":
+                await _run_elsewhere(hitl, asked.id, effects)
+                append(acks, finished=asked.id)
+            elif decided.status is Status.APPROVED:
                 async with hitl.execution(asked.id) as run:
                     append(effects, ran=asked.id)
                     run.result = number
                 append(acks, finished=asked.id)
             await hitl.archive(0)
+
+
+async def _run_elsewhere(hitl: Orchestrator, id: str, effects: Path) -> None:
+    """Claim by a lease, renew it, run, report: as an executor over HTTP does."""
+    leased = await hitl.claim(id, claim_id="elsewhere", lease_s=5)
+    assert not leased.again
+    append(effects, ran=id)
+    await hitl.renew(id, "elsewhere")
+    await hitl.finish(id, "elsewhere", Status.EXECUTED)
 
 
 async def check(root: str, how: str, rounds: int) -> None:
@@ -90,6 +102,8 @@ async def check(root: str, how: str, rounds: int) -> None:
         assert all(times == 1 for times in ran.values()), ran
         for id in requests:
             await _check_note(hitl, vault, id)
+        await hitl._timers.end_leases()
+        assert not list((vault / ".hitl").glob("leases/lease-*.json"))
         assert isinstance(await hitl.verify(), Head)
         assert len({request.key for request in requests.values()}) == len(requests)
 
