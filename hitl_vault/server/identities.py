@@ -42,6 +42,7 @@ async def identity(request: Request) -> Identity:
     """
     caller = who_calls(request)
     _count(request, caller)
+    request.state.identified = caller
     return caller
 
 
@@ -198,8 +199,25 @@ def check_sees(caller: Identity, request: Asked) -> None:
         raise Forbidden(f"{request.id} was asked by somebody else, and this token may not read it")
 
 
+async def check_may_see(at: Serving, caller: Identity, id: str) -> None:
+    """Let nobody act on a request that they may not look at: the answer shows it.
+
+    Raises:
+        Forbidden: It is somebody else's.
+        RequestNotFound: There is none, where that had to be looked up.
+    """
+    if not caller.may(Scope.READ):
+        check_sees(caller, await at.hitl.get(id))
+
+
+def told_to(request: Request, about: Asked) -> bool:
+    """True if what is told to whoever sent this may show that request."""
+    caller: Identity | None = getattr(request.state, "identified", None)
+    return caller is not None and sees(caller, about)
+
+
 def check_owns(caller: Identity, request: Asked) -> None:
-    """Let nobody act for the agent but the agent itself, or who operates the vault.
+    """Let nobody act for the agent but the agent itself, or who operates the vault and may see it.
 
     Raises:
         Forbidden: It is somebody else's.
@@ -210,6 +228,7 @@ def check_owns(caller: Identity, request: Asked) -> None:
             f"{request.id} is {request.action.requested_by}'s: only they may, or a token that "
             f"may {Scope.OPERATE}"
         )
+    check_sees(caller, request)
 
 
 async def lead_to_sign_in(request: Request, _: Exception) -> Response:
