@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
+from starlette.datastructures import Headers
 from starlette.types import Scope as HttpScope
 
 from hitl_vault.core.access import ANYONE, Caller, Identity, Scope, identity_of
@@ -20,6 +21,13 @@ from hitl_vault.server.limits import Counted
 from hitl_vault.server.serving import Serving
 
 _SCHEME = "bearer "
+
+
+def bearer_in(headers: Headers) -> str | None:
+    """Return the token that a request was sent with, None if its headers name none."""
+    header = headers.get("authorization", "")
+    is_bearer = header[: len(_SCHEME)].lower() == _SCHEME
+    return header[len(_SCHEME) :].strip() if is_bearer else None
 
 
 def serving(request: Request) -> Serving:
@@ -76,9 +84,9 @@ def who_calls(request: Request) -> Identity:
         TooFast: Too many tokens from this address did not count.
     """
     at = serving(request)
-    header = request.headers.get("authorization", "")
-    if header[: len(_SCHEME)].lower() == _SCHEME:
-        token = at.tokens.find(header[len(_SCHEME) :].strip(), at.now())
+    sent = bearer_in(request.headers)
+    if sent is not None:
+        token = at.tokens.find(sent, at.now())
         if token is None:
             at.limits.failed(address_of(request))
             raise Unauthenticated("this token is unknown, has ended or was revoked")

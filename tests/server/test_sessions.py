@@ -232,6 +232,38 @@ async def test_what_another_sites_page_sends_is_refused(tmp_path):
         assert asked.status_code == 201
 
 
+@pytest.mark.parametrize("authorization", ["Basic eDp5", "Bearer", "Bearerx y", ""])
+async def test_a_header_that_holds_no_token_switches_no_check_off(tmp_path, authorization):
+    """Not on a service that asks for no token, and not for who is signed in."""
+    async with serving(tmp_path / "vault", open=True) as service:
+        some = {"Authorization": authorization}
+        evil = some | {"Origin": "https://evil.example"}
+        anybody = service.client()
+        asked = (await anybody.post("/api/v1/requests", json=PAYMENT, headers=some)).json()
+        path = f"/requests/{asked['id']}/votes"
+        vote = {"answer": "approve", "payload_sha256": asked["payload_sha256"], "reviewer": "eve"}
+        for headers in (evil, some):  # the second: a form without our token
+            assert (await anybody.post(f"/inbox{path}", data=vote, headers=headers)).is_error
+        assert (await anybody.post(f"/api/v1{path}", json=vote, headers=evil)).status_code == 403
+        asks = await anybody.post("/api/v1/requests", json=PAYMENT, headers=evil)
+        assert (asks.status_code, asks.json()["code"]) == (403, "csrf")
+        browser = await sign_in(service, service.token("reviewer", "alice"))
+        csrf = {"X-CSRF-Token": await csrf_in(service, browser)}
+        assert (await browser.post(f"/inbox{path}", data=vote, headers=some)).status_code == 403
+        vote["reviewer"] = "alice"
+        signed = await browser.post(f"/inbox{path}", data=vote, headers=some | csrf)
+        assert (signed.status_code, signed.headers["location"][:7]) == (303, "/inbox/")
+        (only,) = await service.hitl.list_requests()
+        assert [vote.reviewer for vote in only.votes] == ["alice"]
+
+
+async def test_another_sites_page_cannot_use_a_token_either(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        evil = {"Origin": "https://evil.example"}
+        refused = await service.agent().post("/api/v1/requests", json=PAYMENT, headers=evil)
+        assert (refused.status_code, refused.json()["code"]) == (403, "csrf")
+
+
 async def test_sessions_that_cannot_be_read_hold_up_nobody_with_a_token(tmp_path):
     async with serving(tmp_path / "vault") as service:
         token = service.token("reviewer", "alice")
