@@ -29,9 +29,11 @@ from hitl_vault.engine.checks import (
 from hitl_vault.engine.execution import Execution
 from hitl_vault.engine.reporting import Reporting
 from hitl_vault.errors import (
+    Indeterminate,
     InvalidRequest,
     OutcomeNotRecorded,
     StorageError,
+    TooFast,
     WaitTimeout,
 )
 
@@ -151,7 +153,7 @@ class RemoteDesk(RemoteLooking):
         """Ask for approval of exactly this action; see `Orchestrator.request_approval`.
 
         Without `key` and `id` the request gets an id here, so that it is asked once however often
-        the call has to be sent.
+        the call has to be sent. An `Indeterminate` names it: ask again with it.
         """
         if join and (key is not None or id is not None):
             raise InvalidRequest("join is for asking without a key and an id of your own")
@@ -171,7 +173,13 @@ class RemoteDesk(RemoteLooking):
             "timeout": seconds_of(timeout, above_zero=True),
             "join": join,
         }
-        return await self._change("requests", body)
+        try:
+            return await self._change("requests", body)
+        except Indeterminate as error:  # an id made here is known to nobody else
+            if join:
+                raise
+            name = f"key {key}" if key is not None else f"id {id}"
+            raise Indeterminate(f"{error} ({name})") from error
 
     # waiting
 
@@ -251,7 +259,7 @@ class RemoteDesk(RemoteLooking):
         call = Call(method="POST", path=f"{path_of(finish.id)}/finish", body=body)
         try:
             await self._service.send(call, patience_s=patience_s)
-        except OutcomeNotRecorded as error:  # the service could not store it: report it again
+        except (OutcomeNotRecorded, TooFast, WaitTimeout) as error:  # not now: report it again
             raise StorageError(str(error)) from error
 
     # answering
@@ -315,7 +323,7 @@ def _evaluation(type: str, details: Details, requested_by: str, agent: str, run_
         "agent": agent,
         "run_id": run_id,
     }
-    return Call(method="POST", path="policy/evaluate", body=body)
+    return Call(method="POST", path="policy/evaluate", body=body, only_asks=True)
 
 
 def _is_decided(request: Request) -> bool:

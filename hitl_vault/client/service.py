@@ -46,7 +46,8 @@ class Call:
     """One call of the API.
 
     `name` is the caller's own for a change that has no other id, the same in every try. `read_s`
-    is how long the answer may take; `waits`: for a person.
+    is how long the answer may take; `waits`: for a person. `only_asks`: it changes nothing, though
+    it has a body.
     """
 
     method: str
@@ -56,11 +57,12 @@ class Call:
     name: str = ""
     read_s: float = _READ_S
     waits: bool = False
+    only_asks: bool = False
 
     @property
     def changes(self) -> bool:
         """True if it changes something."""
-        return self.method != "GET"
+        return self.method != "GET" and not self.only_asks
 
 
 class Service:
@@ -137,7 +139,8 @@ class Service:
 
         Raises:
             HitlVaultError: What the service says no with.
-            Indeterminate: No answer, to a call that changes something and may have arrived.
+            Indeterminate: No answer that counts, to a call that changes something and may have
+                arrived in one of its tries, whatever the last one was answered.
             StorageError: No answer, and nothing was changed.
             Incompatible: What answers is no service that this client can talk to.
         """
@@ -204,7 +207,7 @@ class Service:
         """Do what `send` does while everything else in this thread stands still."""
         if not self.is_open:
             raise NotOpen(_NOT_OPEN)
-        request = self._request(call)
+        request, arrived = self._request(call), False
         try:
             with httpx.Client(base_url=self.url + _API, headers=self._headers) as pool:
                 for attempt in tenacity.Retrying(sleep=time.sleep, **_tries(self.patience_s)):
@@ -212,9 +215,14 @@ class Service:
                         try:
                             return judged(pool.request(**request))
                         except httpx.TransportError as error:
-                            raise lost(error) from error
+                            again = lost(error)
+                            arrived = arrived or again.arrived
+                            raise again from error
+                        except Again as again:
+                            arrived = arrived or again.arrived
+                            raise
         except Again as again:
-            raise self._given_up(call.changes, again.error, arrived=False) from again.error
+            raise self._given_up(call.changes, again.error, arrived=arrived) from again.error
         except NoSuchRoute as error:
             raise Incompatible(f"what answers at {self.url} does not know this call") from error
         raise AssertionError("tenacity returns or raises")
@@ -234,14 +242,14 @@ class Service:
         return made
 
     def _given_up(self, changes: bool, error: Exception, *, arrived: bool) -> Exception:
-        if isinstance(error, httpx.TransportError):
-            told = f"no answer from {self.url}: {str(error) or type(error).__name__}"
-            if changes and arrived:
-                return Indeterminate(f"{told}; it may have been stored: ask again with the same id")
-            return StorageError(f"{told}; nothing was changed")
-        if arrived and changes and type(error) is StorageError:
-            return Indeterminate(f"{error}; it may have been stored: ask again with the same id")
-        return error
+        """Return what to raise; `arrived`: one of the tries may have, and may have counted."""
+        is_lost = isinstance(error, httpx.TransportError)
+        told = str(error)
+        if is_lost:
+            told = f"no answer from {self.url}: {told or type(error).__name__}"
+        if changes and arrived and not isinstance(error, Indeterminate):
+            return Indeterminate(f"{told}; it may have been stored: ask again with the same id")
+        return StorageError(f"{told}; nothing was changed") if is_lost else error
 
     async def _incompatible(self, told: str) -> Incompatible:
         """Say which of the two is older, as far as the service tells."""

@@ -14,6 +14,7 @@ from hitl_vault.server.identities import (
     Operator,
     Voter,
     acting_as,
+    check_may_see,
     check_owns,
     check_sees,
 )
@@ -45,6 +46,7 @@ async def vote(
     """As the person whose token it is. The same answer again changes nothing; with an
     Idempotency-Key, a code that was used for it is not asked about again.
     """
+    await check_may_see(at, caller, id)
     request = await at.hitl.vote(
         id,
         body.answer,
@@ -108,6 +110,7 @@ async def comment(
 )
 async def resolve(id: Id, body: ResolveBody, at: At, caller: Operator) -> Response:
     """As a person who looked. An execution that still runs is reported by its executor."""
+    await check_may_see(at, caller, id)
     request = await at.hitl.resolve(
         id, body.status, by=acting_as(caller, body.by, "by"), reason=body.reason
     )

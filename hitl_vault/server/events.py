@@ -17,7 +17,7 @@ from sse_starlette import EventSourceResponse
 
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.events import Kind, Recorded
-from hitl_vault.errors import InvalidRequest, TooFast, Unauthenticated
+from hitl_vault.errors import HitlVaultError, InvalidRequest, TooFast
 from hitl_vault.server import samples
 from hitl_vault.server.feed import Feed, Pick, Told, event_shown
 from hitl_vault.server.identities import (
@@ -187,12 +187,12 @@ def streamed(request: Request, at: Serving, caller: Identity, after: int, pick: 
 
 
 def _counts(request: Request, caller: Identity) -> Callable[[], bool]:
-    """Return what says whether the caller may still listen: a token may end, or be revoked."""
+    """Return what says whether the caller may still listen: a token or session may end."""
 
     def counts() -> bool:
         try:
             judge_again(request, caller)
-        except (Unauthenticated, TooFast):
+        except HitlVaultError:  # whatever it is, the next request of theirs is told
             return False
         return True
 

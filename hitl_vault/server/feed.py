@@ -165,25 +165,23 @@ class Feed:
         """Yield what is picked after an event, then live, with heartbeats where there is nothing.
 
         It reads on only when what it yielded was taken. It ends once `counts` says no, which is
-        asked at every heartbeat, and when the service does.
+        asked before anything is yielded, heartbeats too, and when the service does.
         """
         self.streams += 1
         now = asyncio.get_running_loop().time
-        said, quiet_since, checked_at = after, now(), now()
+        said, quiet_since = after, now()
         try:
             yield f"retry: {RETRY_MS}\n: the events of the desk\n\n".encode()
             while not self._closed:
                 chunk, upto = await self._chunk(after, pick)
                 moved, after = upto > after, upto
-                if now() >= checked_at + heartbeat_s:
-                    checked_at = now()
-                    if not counts():
-                        return
                 if not chunk and now() >= quiet_since + heartbeat_s:
                     # for who hears little: where to go on, so that nothing is read twice
                     chunk = (f"id: {after}\n" if said != after else "").encode()
                     chunk += b": still here\n\n"
                 if chunk:
+                    if not counts():
+                        return
                     yield chunk
                     said, quiet_since = after, now()
                 elif not moved:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
+from starlette.datastructures import Headers
 from starlette.types import Scope as HttpScope
 
 from hitl_vault.core.access import ANYONE, Caller, Identity, Scope, identity_of
@@ -20,6 +21,13 @@ from hitl_vault.server.limits import Counted
 from hitl_vault.server.serving import Serving
 
 _SCHEME = "bearer "
+
+
+def bearer_in(headers: Headers) -> str | None:
+    """Return the token that a request was sent with, None if its headers name none."""
+    header = headers.get("authorization", "")
+    is_bearer = header[: len(_SCHEME)].lower() == _SCHEME
+    return header[len(_SCHEME) :].strip() if is_bearer else None
 
 
 def serving(request: Request) -> Serving:
@@ -42,6 +50,7 @@ async def identity(request: Request) -> Identity:
     """
     caller = who_calls(request)
     _count(request, caller)
+    request.state.identified = caller
     return caller
 
 
@@ -75,9 +84,9 @@ def who_calls(request: Request) -> Identity:
         TooFast: Too many tokens from this address did not count.
     """
     at = serving(request)
-    header = request.headers.get("authorization", "")
-    if header[: len(_SCHEME)].lower() == _SCHEME:
-        token = at.tokens.find(header[len(_SCHEME) :].strip(), at.now())
+    sent = bearer_in(request.headers)
+    if sent is not None:
+        token = at.tokens.find(sent, at.now())
         if token is None:
             at.limits.failed(address_of(request))
             raise Unauthenticated("this token is unknown, has ended or was revoked")
@@ -198,8 +207,25 @@ def check_sees(caller: Identity, request: Asked) -> None:
         raise Forbidden(f"{request.id} was asked by somebody else, and this token may not read it")
 
 
+async def check_may_see(at: Serving, caller: Identity, id: str) -> None:
+    """Let nobody act on a request that they may not look at: the answer shows it.
+
+    Raises:
+        Forbidden: It is somebody else's.
+        RequestNotFound: There is none, where that had to be looked up.
+    """
+    if not caller.may(Scope.READ):
+        check_sees(caller, await at.hitl.get(id))
+
+
+def told_to(request: Request, about: Asked) -> bool:
+    """True if what is told to whoever sent this may show that request."""
+    caller: Identity | None = getattr(request.state, "identified", None)
+    return caller is not None and sees(caller, about)
+
+
 def check_owns(caller: Identity, request: Asked) -> None:
-    """Let nobody act for the agent but the agent itself, or who operates the vault.
+    """Let nobody act for the agent but the agent itself, or who operates the vault and may see it.
 
     Raises:
         Forbidden: It is somebody else's.
@@ -210,6 +236,7 @@ def check_owns(caller: Identity, request: Asked) -> None:
             f"{request.id} is {request.action.requested_by}'s: only they may, or a token that "
             f"may {Scope.OPERATE}"
         )
+    check_sees(caller, request)
 
 
 async def lead_to_sign_in(request: Request, _: Exception) -> Response:

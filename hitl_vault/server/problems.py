@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from starlette.exceptions import HTTPException
 from hitl_vault import records
 from hitl_vault.core.model import Request as Asked
 from hitl_vault.errors import HitlVaultError, TooFast, Unauthenticated
+from hitl_vault.server.identities import told_to
 
 _log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
@@ -38,7 +40,8 @@ class Problem(BaseModel):
     code: str = Field(examples=["conflict"], description="Stable, for programs.")
     instance: str | None = Field(default=None, examples=["/api/v1/requests/…/votes"])
     request: dict[str, Any] | None = Field(
-        default=None, description="The request as it stands, where the problem is about one."
+        default=None,
+        description="The request as it stands, where the problem is about one that you may see.",
     )
     fields: list[dict[str, str]] | None = Field(
         default=None, description="Which fields of the body or the address are wrong, and why."
@@ -165,15 +168,17 @@ def headers_of(error: HitlVaultError) -> dict[str, str]:
     return {}
 
 
-def answer_to(error: HitlVaultError, path: str) -> Response:
-    """Return the answer to an error."""
+def answer_to(
+    error: HitlVaultError, path: str, shows: Callable[[Asked], bool] = lambda _: False
+) -> Response:
+    """Return the answer to an error; with the request it is about where `shows` says so."""
     about = getattr(error, "current", None) or getattr(error, "request", None)
     return problem(
         error.http_status,
         error.code,
         told(error, path),
         instance=path,
-        request=about if isinstance(about, Asked) else None,
+        request=about if isinstance(about, Asked) and shows(about) else None,
         headers=headers_of(error),
     )
 
@@ -191,7 +196,7 @@ def told(error: HitlVaultError, path: str) -> str:
 
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, HitlVaultError)
-    return answer_to(error, request.url.path)
+    return answer_to(error, request.url.path, partial(told_to, request))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hitl_vault.errors import Forbidden, HitlVaultError
+from hitl_vault.server.identities import bearer_in
 from hitl_vault.server.problems import answer_to
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.sessions import CSRF_HEADER, FORM_FIELD, Sessions
@@ -37,12 +38,12 @@ class NotOurPage(Forbidden):
 class SessionLayer:
     """Finds out who is signed in, and refuses what another site's page sends in their name.
 
-    - A request with an Authorization header has no session: one of both says who calls.
+    - A request with a bearer token has no session: one of both says who calls.
     - Under the pages (`/inbox`, `/sign-in`, `/sign-out`) a session counts by its cookie; what
       changes something needs the CSRF token, in the field `csrf` or the header X-CSRF-Token.
     - Everywhere else a session counts only with that header, whatever the method.
     - What an open page fetches by itself does not count as use: a session left alone ends.
-    - What changes something and was sent by another site's page is refused, session or not.
+    - What changes something and was sent by another site's page is refused, whoever it says calls.
     """
 
     def __init__(self, app: ASGIApp, serving: Serving) -> None:
@@ -56,12 +57,14 @@ class SessionLayer:
         state = scope.setdefault("state", {})
         state.update(identity=None, held=None, csrf="")
         headers = Headers(scope=scope)
-        if "authorization" not in headers:
-            try:
+        try:
+            if scope["method"] not in _HARMLESS:
+                check_origin(headers)
+            if bearer_in(headers) is None:
                 receive, send = await self._judged(scope, headers, receive, send)
-            except HitlVaultError as error:
-                await _refused(error, scope["path"])(scope, receive, send)
-                return
+        except HitlVaultError as error:
+            await _refused(error, scope["path"])(scope, receive, send)
+            return
         await self._app(scope, receive, send)
 
     async def _judged(
@@ -69,8 +72,6 @@ class SessionLayer:
     ) -> tuple[Receive, Send]:
         sessions, state = self._serving.sessions, scope["state"]
         changes = scope["method"] not in _HARMLESS
-        if changes:
-            check_origin(headers)
         is_page = is_below(scope["path"], PAGES)
         cookies = _cookies(headers)
         if not is_page and (not cookies or CSRF_HEADER not in headers):

@@ -1,8 +1,9 @@
 """Owns sessions of signed-in people: their cookie, how long they last, what shows that a request
 comes from one of our own pages. Never lets a cookie say who somebody is: that is on record here.
 
-The cookie is signed, and holds the session's id, its secret and when it was last seen. All else is
-judged against `.hitl/keys/sessions.toml` at every request, so that ending a session, or the token
+The cookie is signed, and holds the session's id, its secret and when it was last seen; what goes on
+after its request goes by the newest cookie of the session that was seen here. All else is judged
+against `.hitl/keys/sessions.toml` at every request, so that ending a session, or the token
 it was begun with, ends it at once.
 """
 
@@ -30,6 +31,7 @@ KEY = "session.key"
 FORM_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
 _RENEW_AFTER_S = 60
 _BEGUN_S = 600
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ class Sessions:
         self._folder, self._tokens, self._now = folder, tokens, now
         self._secure, self._idle_s, self._lasting_s = secure, idle_s, lasting_s
         self._known_key = b""
+        self._seen: dict[str, datetime] = {}  # by session, while it is not idle
 
     # who is signed in
 
@@ -120,15 +123,29 @@ class Sessions:
         identity = self._identity(session, now)
         if identity is None:
             return None
+        self._saw(session.session_id, seen_at)
         return Held(
             session=session, identity=identity, text=str(text), stale=idle_s >= _RENEW_AFTER_S
         )
 
     def counts(self, held: Held) -> bool:
-        """True while this session has not been ended, for what goes on after its request."""
+        """True while this session goes on, for what goes on after its request: it has not been
+        ended, and somebody uses it.
+        """
         now = self._now()
+        seen_at = self._seen.get(held.session.session_id)
+        if seen_at is None or self._is_idle(seen_at, now):
+            return False
         session = self.on_record.find_session(held.text, now)
         return session is not None and self._identity(session, now) == held.identity
+
+    def _is_idle(self, seen_at: datetime, now: datetime) -> bool:
+        return (now - seen_at).total_seconds() >= self._idle_s
+
+    def _saw(self, session_id: str, seen_at: datetime) -> None:
+        """Note when a session's cookie says it was last seen; an older copy changes nothing."""
+        if seen_at > self._seen.get(session_id, _NEVER):
+            self._seen[session_id] = seen_at
 
     def _identity(self, session: Session, now: datetime) -> Identity | None:
         if session.way is Way.OIDC:  # nobody here gave it out, so the record alone says who counts
@@ -170,7 +187,12 @@ class Sessions:
         SameSite is Lax: a link in a mail must find the person signed in. A GET
         changes nothing, and what changes something shows the session's CSRF token besides.
         """
-        value = self._signer.dumps([text, int(self._now().timestamp())])
+        now = self._now()
+        for one, seen_at in list(self._seen.items()):
+            if self._is_idle(seen_at, now):
+                self._seen.pop(one, None)
+        self._saw(halves(text)[0], now)
+        value = self._signer.dumps([text, int(now.timestamp())])
         return self._set_cookie(self.cookie_name, str(value), "Lax")
 
     def cookie_gone(self) -> str:

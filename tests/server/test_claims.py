@@ -134,7 +134,7 @@ async def test_only_the_agent_that_asked_or_an_operator_claims(tmp_path):
             ):
                 tried = await client.post(f"{at}/{route}", json=body)
                 assert (tried.status_code, tried.json()["code"]) == (403, "forbidden"), route
-        operator = service.reviewer("olga", Scope.OPERATE)
+        operator = service.reviewer("olga", Scope.OPERATE, Scope.READ)
         assert (await operator.post(f"{at}/claim", json={})).status_code == 200
 
 

@@ -15,6 +15,7 @@ from hitl_vault import (
     ConfigError,
     Conflict,
     Forbidden,
+    HitlVaultError,
     Incompatible,
     Indeterminate,
     Kind,
@@ -26,9 +27,11 @@ from hitl_vault import (
     TooFast,
     Unauthenticated,
     WaitTimeout,
+    blocking,
     connect,
 )
 from hitl_vault.client import RemoteDesk
+from hitl_vault.client.service import Call, Service
 
 DETAILS = {"amount": 1500}
 PROBLEM = {"title": "x", "detail": "not stored", "code": "storage"}
@@ -203,6 +206,64 @@ async def test_patience_ends_with_what_is_known(workspace):
             await asyncio.to_thread(nobody.evaluate, "payment", DETAILS)
 
 
+LATER = {"refused": says(429), "too slow": says(408), "too early": says(425)}
+
+
+@pytest.mark.parametrize("later", LATER.values(), ids=LATER)
+async def test_what_may_have_arrived_is_unclear_whatever_is_answered_later(workspace, later):
+    """The first answer is lost and the repeats are turned away: the id to ask again with is said,
+    and asking with it is no second request."""
+    async with far(workspace / "vault") as pair:
+        async with proxy(port_of(pair.service.url)) as line:
+            async with through(line, pair, patience_s=0.5) as hitl:
+                line.plan[:] = [0, *[later] * 1000]
+                with pytest.raises(Indeterminate, match="ask again with the same id") as caught:
+                    await hitl.request_approval("payment", "Pay", DETAILS)
+                line.plan.clear()
+                (stored,) = await pair.alice.list_requests()
+                assert f"(id {stored.id})" in str(caught.value)
+                await hitl.request_approval("payment", "Pay", DETAILS, id=stored.id)
+                line.cut()
+                await asyncio.sleep(0)
+                line.plan[:] = [0, *[later] * 1000]
+                with pytest.raises(Indeterminate, match=r"\(key K\)"):
+                    await hitl.request_approval("payment", "Pay", DETAILS, key="K")
+                line.plan[:] = [0, *[later] * 1000]
+                with pytest.raises(HitlVaultError) as caught:  # it changes nothing
+                    await hitl.verdict_on("payment", DETAILS)
+                assert not isinstance(caught.value, Indeterminate)
+        assert len(await pair.alice.list_requests()) == 2
+
+
+async def test_plain_code_hears_the_same_of_what_may_have_arrived(workspace):
+    async with far(workspace / "vault") as pair:
+        token = pair.service.token("agent", "bot")
+        async with proxy(port_of(pair.service.url), 0, *[LATER["refused"]] * 1000) as line:
+
+            def ask():
+                with blocking.connect(line.url, token=token, patience_s=0.5) as hitl:
+                    hitl.request_approval("payment", "Pay", DETAILS)
+
+            with pytest.raises(Indeterminate, match="ask again with the same id") as caught:
+                await asyncio.to_thread(ask)
+        (stored,) = await pair.alice.list_requests()
+        assert stored.id in str(caught.value)
+
+
+async def test_a_call_that_blocks_its_thread_remembers_that_it_may_have_arrived(workspace):
+    async with far(workspace / "vault") as pair:
+        token = pair.service.token("agent", "bot")
+        async with proxy(port_of(pair.service.url), 0, *[LATER["refused"]] * 1000) as line:
+            service = Service(line.url, token, patience_s=0.5)
+            service.open()
+            body = {"type": "payment", "description": "", "details": DETAILS, "id": "once"}
+            call = Call(method="POST", path="requests", body=body)
+            with pytest.raises(Indeterminate, match="ask again with the same id"):
+                await asyncio.to_thread(service.send_blocking, call)
+            await service.aclose()
+        assert (await pair.hitl.get("once")).status is Status.PENDING
+
+
 async def test_who_may_not_call_is_told_at_once(workspace):
     async with far(workspace / "vault") as pair:
         request = await pair.hitl.request_approval("payment", "Pay", DETAILS)
@@ -244,6 +305,24 @@ async def test_an_end_that_cannot_be_reported_is_reported_later(workspace, caplo
             assert (ended.status, ended.result) == ("executed", "paid")
 
 
+async def test_an_end_that_is_turned_away_is_reported_later(workspace):
+    """The service takes no more from this caller for now: the end is not forgotten."""
+    async with far(workspace / "vault") as pair:
+        async with proxy(port_of(pair.service.url)) as line:
+            async with through(line, pair, patience_s=0.3) as hitl:
+                request = await hitl.request_approval("payment", "Pay", DETAILS)
+                await pair.alice.approve(request.id, reviewer="alice")
+                with pytest.raises(OutcomeNotRecorded, match="must not run again"):
+                    async with hitl.execution(request.id) as run:
+                        run.result = "paid"
+                        line.cut()
+                        await asyncio.sleep(0)
+                        line.plan[:] = [LATER["refused"]] * 1000
+                line.plan.clear()
+                ended = await until(lambda: _ended(hitl, request.id))
+                assert (ended.status, ended.result) == ("executed", "paid")
+
+
 async def _ended(hitl, id):
     try:
         request = await hitl.get(id)
@@ -273,7 +352,8 @@ async def test_a_lease_lives_as_long_as_the_block_and_no_longer(workspace):
             assert (await hitl.get(request.id)).result == "it ran all the same"
 
 
-async def test_a_claim_that_did_not_get_through_is_given_back(workspace):
+@pytest.mark.parametrize("later", [0, LATER["refused"]], ids=["silent", "refused"])
+async def test_a_claim_that_did_not_get_through_is_given_back(workspace, later):
     """The service took the claim and nobody heard: nothing ran, and that is on record."""
     async with far(workspace / "vault") as pair:
         async with proxy(port_of(pair.service.url)) as line:
@@ -287,7 +367,7 @@ async def test_a_claim_that_did_not_get_through_is_given_back(workspace):
                     if call.path.endswith("/claim"):
                         line.cut()
                         await asyncio.sleep(0)
-                        line.plan[:] = [0] * 1000
+                        line.plan[:] = [0, *[later] * 1000]
                     elif call.path.endswith("/finish"):
                         line.plan.clear()
                     return await original(call, **more)

@@ -178,6 +178,27 @@ async def test_a_stream_ends_when_its_token_no_longer_counts(tmp_path):
             assert await following() is None
 
 
+async def test_a_revoked_token_is_told_nothing_more(tmp_path):
+    """Not even until the next heartbeat."""
+    async with serving(tmp_path / "vault", heartbeat_s=600) as service:
+        agent, token = service.agent(), service.token("reviewer", "mallory")
+        async with streamed(service.client(token), after="now") as following:
+            await ask(agent)
+            assert (await following()).event == "requested"
+            service.serving.tokens.revoke(token.split("_")[1], datetime.now(UTC))
+            await ask(agent)
+            assert await following() is None
+
+
+async def test_tokens_that_cannot_be_read_end_a_stream_and_nothing_else(tmp_path, caplog):
+    async with serving(tmp_path / "vault", heartbeat_s=600) as service:
+        async with streamed(service.reviewer(), after="now") as following:
+            (service.root / ".hitl" / "keys" / "tokens.toml").write_text("no toml")
+            await service.hitl.request_approval("payment", "", {"amount": 1})
+            assert await following() is None
+        assert "Traceback" not in caplog.text
+
+
 async def test_what_another_process_commits_is_streamed(tmp_path):
     from hitl_vault import Orchestrator
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -232,6 +233,38 @@ async def test_what_another_sites_page_sends_is_refused(tmp_path):
         assert asked.status_code == 201
 
 
+@pytest.mark.parametrize("authorization", ["Basic eDp5", "Bearer", "Bearerx y", ""])
+async def test_a_header_that_holds_no_token_switches_no_check_off(tmp_path, authorization):
+    """Not on a service that asks for no token, and not for who is signed in."""
+    async with serving(tmp_path / "vault", open=True) as service:
+        some = {"Authorization": authorization}
+        evil = some | {"Origin": "https://evil.example"}
+        anybody = service.client()
+        asked = (await anybody.post("/api/v1/requests", json=PAYMENT, headers=some)).json()
+        path = f"/requests/{asked['id']}/votes"
+        vote = {"answer": "approve", "payload_sha256": asked["payload_sha256"], "reviewer": "eve"}
+        for headers in (evil, some):  # the second: a form without our token
+            assert (await anybody.post(f"/inbox{path}", data=vote, headers=headers)).is_error
+        assert (await anybody.post(f"/api/v1{path}", json=vote, headers=evil)).status_code == 403
+        asks = await anybody.post("/api/v1/requests", json=PAYMENT, headers=evil)
+        assert (asks.status_code, asks.json()["code"]) == (403, "csrf")
+        browser = await sign_in(service, service.token("reviewer", "alice"))
+        csrf = {"X-CSRF-Token": await csrf_in(service, browser)}
+        assert (await browser.post(f"/inbox{path}", data=vote, headers=some)).status_code == 403
+        vote["reviewer"] = "alice"
+        signed = await browser.post(f"/inbox{path}", data=vote, headers=some | csrf)
+        assert (signed.status_code, signed.headers["location"][:7]) == (303, "/inbox/")
+        (only,) = await service.hitl.list_requests()
+        assert [vote.reviewer for vote in only.votes] == ["alice"]
+
+
+async def test_another_sites_page_cannot_use_a_token_either(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        evil = {"Origin": "https://evil.example"}
+        refused = await service.agent().post("/api/v1/requests", json=PAYMENT, headers=evil)
+        assert (refused.status_code, refused.json()["code"]) == (403, "csrf")
+
+
 async def test_sessions_that_cannot_be_read_hold_up_nobody_with_a_token(tmp_path):
     async with serving(tmp_path / "vault") as service:
         token = service.token("reviewer", "alice")
@@ -262,3 +295,44 @@ async def test_an_open_page_that_nobody_uses_does_not_keep_a_session(tmp_path):
         assert "set-cookie" in (await browser.get("/inbox/queue")).headers  # as a page of its own
         at += timedelta(minutes=10)
         assert (await browser.get("/inbox/queue", headers=itself)).status_code == 303
+
+
+@pytest.mark.parametrize("path", ["/inbox/live", "/api/v1/events?after=now"])
+async def test_a_stream_ends_with_the_session_that_nobody_uses(tmp_path, path):
+    """It goes on while the session is used by other pages, and is no use itself."""
+    async with serving(tmp_path / "vault", session_idle_s=600, heartbeat_s=600) as service:
+        at = datetime.now(UTC)
+        service.serving.now = lambda: at
+        browser = await sign_in(service, service.token("reviewer", "alice"))
+        headers = {"X-CSRF-Token": await csrf_in(service, browser)}
+        async with browser.stream("GET", path, headers=headers) as news:
+            told = news.aiter_text()
+
+            async def next_of():
+                """Return what is told once something happens, "" at the end."""
+                await service.hitl.request_approval("payment", "Pay", {"amount": 1})
+                async with asyncio.timeout(20):
+                    return await anext(told, "")
+
+            assert "retry: " in await anext(told)
+            at += timedelta(minutes=9)
+            assert "data: " in await next_of()
+            assert (await browser.get("/inbox")).status_code == 200  # used: a new cookie
+            at += timedelta(minutes=9)
+            assert "data: " in await next_of()
+            at += timedelta(minutes=1)
+            assert await next_of() == ""
+        assert (await browser.get("/inbox")).status_code == 303
+
+
+async def test_when_sessions_were_last_used_is_not_kept_for_ever(tmp_path):
+    async with serving(tmp_path / "vault", session_idle_s=600) as service:
+        at = datetime.now(UTC)
+        service.serving.now = lambda: at
+        sessions, token = service.serving.sessions, service.token("reviewer", "alice")
+        for _ in range(3):
+            await sign_in(service, token)
+        assert len(sessions._seen) == 3
+        at += timedelta(minutes=10)
+        await sign_in(service, token)
+        assert len(sessions._seen) == 1

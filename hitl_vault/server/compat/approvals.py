@@ -24,7 +24,7 @@ from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.batches import streamed
 from hitl_vault.server.compat.forms import Fault, Said, detail_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, answer_of, digest_for, seconds, see, see_pending
-from hitl_vault.server.identities import Anyone, At, Operator, Voter, acting_as
+from hitl_vault.server.identities import Anyone, At, Operator, Voter, acting_as, check_sees
 from hitl_vault.server.shapes import answer
 
 _WORDS = {"id": "action_id", "key": "action_id", "type": "action_type", "details": "context"} | {
@@ -196,6 +196,7 @@ async def decide(action_id: str, body: DecideBody, at: At, caller: Voter) -> Res
     """Approve or reject; the same decision again is no error."""
     reviewer = acting_as(caller, body.decided_by, "decided_by")
     request, said = await at.hitl.get(id_of(action_id)), answer_of(approved=body.approved)
+    check_sees(caller, request)
     with in_words({"reviewer": "decided_by", "reason": "reason"}):
         request = await at.hitl.vote(
             request.id,
@@ -217,6 +218,7 @@ async def cancel(action_id: str, at: At, caller: Anyone, reason: str = "") -> Re
     own = caller.may(Scope.ASK) and caller.is_named(request.action.requested_by)
     if not own and not caller.may(Scope.OPERATE):
         raise Forbidden(f"{request.id} was asked by somebody else; withdrawing it needs: operate")
+    check_sees(caller, request)
     by = acting_as(caller, None, "by", default="agent")
     await at.hitl.cancel(request.id, by=by, reason=reason)
     return answer(record(await see(at.hitl, request.id)))

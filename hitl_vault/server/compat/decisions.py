@@ -24,7 +24,7 @@ from hitl_vault.server.answers import CHANNEL
 from hitl_vault.server.batches import streamed
 from hitl_vault.server.compat.forms import Error, Said, error_route, faults, in_words
 from hitl_vault.server.compat.views import Seen, answer_of, digest_for, seconds, see_pending
-from hitl_vault.server.identities import At, Voter, acting_as
+from hitl_vault.server.identities import At, Voter, acting_as, check_sees
 from hitl_vault.server.shapes import answer
 
 
@@ -84,6 +84,7 @@ async def decide(body: DecisionBody, at: At, caller: Voter) -> Response:
     if not reviewer:
         raise Unauthenticated("approved_by: say who decides, or send a token that does")
     request = await at.hitl.get(body.approval_id)
+    check_sees(caller, request)
     _check_meant(request, body)
     changed = _changed(request, body)
     said = answer_of(approved=body.approved) if changed is None else Answer.EDIT

@@ -182,6 +182,7 @@ async def approve(id: str, body: SignedBody, at: At, caller: Voter) -> Response:
     """Decide, approve or reject, with a signature; once."""
     acting_as(caller, body.approver, "approver")  # what was signed is the name as it was said
     request = await at.hitl.get(id)
+    check_sees(caller, request)
     if request.status is not Status.PENDING:
         raise Conflict("it is decided already", request)
     with in_words(_SAID):

@@ -143,12 +143,14 @@ async def reject(workflow_id: str, body: ReviewBody, at: At, caller: Voter) -> R
 
 async def _vote(id: str, said: Answer, body: ReviewBody, at: At, caller: Voter) -> Response:
     reviewer = acting_as(caller, body.reviewed_by, "reviewed_by")
+    asked = await at.hitl.get(id)
+    check_sees(caller, asked)
     with in_words({"reviewer": "reviewed_by"}):
         await at.hitl.vote(
             id,
             said,
             reviewer=reviewer,
-            payload_sha256=digest_for(await at.hitl.get(id), said),
+            payload_sha256=digest_for(asked, said),
             assurance=caller.assurance,
             channel=CHANNEL,
         )
