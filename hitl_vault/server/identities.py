@@ -17,7 +17,7 @@ from starlette.types import Scope as HttpScope
 from hitl_vault.core.access import ANYONE, Caller, Identity, Scope, identity_of
 from hitl_vault.core.model import Request as Asked
 from hitl_vault.errors import Forbidden, Unauthenticated
-from hitl_vault.server.limits import Counted
+from hitl_vault.server.limits import Counted, Limits
 from hitl_vault.server.serving import Serving
 
 _SCHEME = "bearer "
@@ -48,16 +48,31 @@ async def identity(request: Request) -> Identity:
         Unauthenticated: It is not known, see `who_calls`.
         TooFast: The caller sends too much, or the address too many tokens that do not count.
     """
-    caller = who_calls(request)
-    _count(request, caller)
+    return _found(request) or _counted(request, who_calls(request))
+
+
+def _found(request: Request) -> Identity | None:
+    """Return who calls if that was asked before: the route asks, then what it depends on."""
+    found: Identity | None = getattr(request.state, "identified", None)
+    return found
+
+
+def _counted(request: Request, caller: Identity) -> Identity:
+    count(request.scope, serving(request).limits, caller)
     request.state.identified = caller
     return caller
 
 
-def _count(request: Request, caller: Identity | None) -> None:
-    ends(request.scope)  # of two that count, the one that knows more
-    who = caller.token_id if caller is not None else ""
-    request.state.counted = serving(request).limits.count(who or address_of(request))
+def count(scope: HttpScope, limits: Limits, caller: Identity | None) -> None:
+    """Count a request until it `ends`, once: per token or session, else per address.
+
+    Raises:
+        TooFast: It is one too many.
+    """
+    if "counted" not in scope["state"]:
+        address = scope["client"][0] if scope.get("client") else ""
+        who = caller.token_id if caller is not None else ""
+        scope["state"]["counted"] = limits.count(who or address)
 
 
 def ends(scope: HttpScope) -> None:
@@ -122,11 +137,9 @@ class NotSignedIn(Unauthenticated):
 async def person(request: Request) -> Identity:
     """Return who looks at a page. Raises NotSignedIn, which leads to the page for signing in."""
     try:
-        caller = who_calls(request)
+        return _found(request) or _counted(request, who_calls(request))
     except Unauthenticated as error:
         raise NotSignedIn(str(error)) from error
-    _count(request, caller)
-    return caller
 
 
 async def counted(request: Request) -> None:
@@ -135,7 +148,7 @@ async def counted(request: Request) -> None:
     Raises:
         TooFast: It is one too many.
     """
-    _count(request, getattr(request.state, "identity", None))
+    count(request.scope, serving(request).limits, request.state.identity)
 
 
 def _known(request: Request, caller: Identity) -> Identity:

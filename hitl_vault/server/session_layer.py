@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hitl_vault.errors import Forbidden, HitlVaultError
-from hitl_vault.server.identities import bearer_in
+from hitl_vault.server.identities import bearer_in, count
 from hitl_vault.server.problems import answer_to
 from hitl_vault.server.serving import Serving
 from hitl_vault.server.sessions import CSRF_HEADER, FORM_FIELD, Sessions
@@ -83,7 +83,8 @@ class SessionLayer:
         if is_page and not base and not changes:
             base = sessions.new_form_base()
             set_cookies.append(sessions.form_cookie(base))
-        if is_page and changes:
+        if is_page and changes:  # counted before its body is read
+            count(scope, self._serving.limits, held.identity if held is not None else None)
             receive = await _check_form(sessions, base, headers, receive)
         elif not is_page:
             if held is None:

@@ -9,14 +9,14 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from hitl_vault.core.canonical import parse_json
 from hitl_vault.errors import InvalidRequest
+from hitl_vault.server.caller_first import CallerFirstRoute
 
 
-class StrictRoute(APIRoute):
+class StrictRoute(CallerFirstRoute):
     """A route whose bodies have no key twice, and no number that JSON does not know."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

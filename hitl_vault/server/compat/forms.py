@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from hitl_vault.errors import Forbidden, HitlVaultError, InvalidRequest, Refused
+from hitl_vault.server.caller_first import CallerFirstRoute
 from hitl_vault.server.problems import headers_of, unreadable
 from hitl_vault.server.strict_bodies import StrictRequest, meant
 
@@ -72,7 +73,7 @@ def error_route() -> type[APIRoute]:
 def route_answering(fault_of: Callable[[Request, Exception], Fault]) -> type[APIRoute]:
     """Return the kind of route that answers every error, even a fault of its own, as this says."""
 
-    class Route(APIRoute):
+    class Route(CallerFirstRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             inner = super().get_route_handler()
 

@@ -16,7 +16,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
@@ -25,6 +24,7 @@ from hitl_vault.core.durations import show_duration
 from hitl_vault.document.inert import visible
 from hitl_vault.document.sentences import safe, subject, what, who
 from hitl_vault.errors import Forbidden, HitlVaultError, TooFast
+from hitl_vault.server.caller_first import CallerFirstRoute
 from hitl_vault.server.identities import NotSignedIn, serving, who_calls
 from hitl_vault.server.problems import headers_of, told
 from hitl_vault.server.serving import Serving
@@ -41,7 +41,7 @@ _STATIC = {
 _log = logging.getLogger(__name__)
 
 
-class PageRoute(APIRoute):
+class PageRoute(CallerFirstRoute):
     """A route whose errors are pages, in plain words. Who is not signed in is led to sign in."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

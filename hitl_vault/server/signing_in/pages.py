@@ -10,10 +10,10 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
-from fastapi.routing import APIRoute
 from jinja2 import Environment, StrictUndefined
 
 from hitl_vault.errors import HitlVaultError, InvalidRequest
+from hitl_vault.server.caller_first import CallerFirstRoute
 from hitl_vault.server.problems import headers_of, told
 
 _HERE = "hitl_vault.server.signing_in"
@@ -33,7 +33,7 @@ def refusal(error: HitlVaultError, path: str) -> Response:
     return answer
 
 
-class SignInRoute(APIRoute):
+class SignInRoute(CallerFirstRoute):
     """A route whose refusals are pages too: people look at them."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
