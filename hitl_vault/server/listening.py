@@ -13,29 +13,36 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
 
 from hitl_vault.errors import ConfigError
 from hitl_vault.server import stopping
+from hitl_vault.server.connections import Connection, Connections, most_connections
 from hitl_vault.server.settings import ServerSettings
 
 _MAX_HEAD_BYTES = 32_768  # the request line and all headers
-_IDLE_S, _TO_END_S = 20, 10
+_HEAD_S, _IDLE_S, _TO_END_S = 30, 20, 10
 
 
-def config_of(app: Any, settings: ServerSettings) -> uvicorn.Config:
+def config_of(
+    app: Any, settings: ServerSettings, *, head_within_s: float = _HEAD_S
+) -> uvicorn.Config:
     """Return how uvicorn is to serve the application.
+
+    The head of a request must have come within `head_within_s` seconds.
 
     There is no log of addresses here: they say what people look at.
 
     Raises:
         ConfigError: The certificate or its key cannot be used.
     """
+    kept = Connections(most=most_connections(settings.max_connections), within_s=head_within_s)
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=partial(Connection, kept=kept),  # type: ignore[arg-type] # called as the class is
         ws="none",
         lifespan="on",
         log_config=None,

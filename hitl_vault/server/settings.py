@@ -40,6 +40,7 @@ class ServerSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     failures_per_minute: int = 20
     at_once: int = 100
     max_waits: int = 2000
+    max_connections: int = 12_000
     metrics_open: bool = False
     log_format: str = "text"
     oidc: OidcSettings | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from server_kit import serving
@@ -76,3 +76,47 @@ async def test_a_page_that_asks_nobody_who_they_are_reads_so_many_forms_at_once(
         writer.write(head_of(path, kind=_FORM))
         assert await status_of(reader) == 429
         assert (await service.agent().get(REQUESTS)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /api/v1/requests HT",
+        b"GET /healthz HTTP/1.1\r\n\r\nGET /",
+        b"POST /healthz HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc",
+    ],
+    ids=["nothing", "half a line", "half a second one", "half a body that nobody reads"],
+)
+async def test_half_a_request_is_not_held_open(tmp_path, sent):
+    async with (
+        serving(tmp_path / "vault", head_within_s=0.2) as service,
+        connection(service) as (reader, writer),
+    ):
+        writer.write(sent.replace(b"HTTP/1.1", b"HTTP/1.1\r\nHost: localhost"))
+        with suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 10)  # to the end of the connection
+        assert reader.at_eof() or reader.exception()
+
+
+async def test_strangers_who_hold_every_connection_keep_nobody_out(tmp_path):
+    async with serving(tmp_path / "vault", max_connections=4) as service, AsyncExitStack() as held:
+        for _ in range(12):
+            _, writer = await held.enter_async_context(connection(service))
+            writer.write(b"GET /api/v1/requests HT")
+        assert (await service.agent().get(REQUESTS)).status_code == 200
+
+
+async def test_a_call_that_waits_keeps_its_connection_whoever_comes(tmp_path):
+    async with (
+        serving(tmp_path / "vault", max_connections=4, head_within_s=0.2) as service,
+        AsyncExitStack() as held,
+    ):
+        bot, asked = service.agent(), {"type": "x", "description": "x", "details": {}}
+        id = (await bot.post(REQUESTS, json=asked)).json()["id"]
+        wait = asyncio.create_task(bot.get(f"{REQUESTS}/{id}/wait", params={"timeout": 1}))
+        while not service.serving.limits.waiting:
+            await asyncio.sleep(0.01)
+        for _ in range(12):
+            await held.enter_async_context(connection(service))
+        assert (await wait).status_code == 200

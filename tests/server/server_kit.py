@@ -68,7 +68,13 @@ class Service:
 
 @asynccontextmanager
 async def serving(
-    root: Path, settings: Any = None, oidc: Any = None, **options: Any
+    root: Path,
+    settings: Any = None,
+    oidc: Any = None,
+    *,
+    head_within_s: float = 30,
+    max_connections: int = 1000,
+    **options: Any,
 ) -> AsyncIterator[Service]:
     """Serve the vault at `root`, made if there is none, until the block ends."""
     if not (root / ".hitl").is_dir():
@@ -80,7 +86,12 @@ async def serving(
         oidc=oidc,
     )
     listening = listen("127.0.0.1", 0)
-    server = Server(config_of(create_app(serving), ServerSettings()), serving.stopping)
+    config = config_of(
+        create_app(serving),
+        ServerSettings(max_connections=max_connections),
+        head_within_s=head_within_s,
+    )
+    server = Server(config, serving.stopping)
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         while not server.started:
