@@ -55,6 +55,7 @@ INVISIBLE = frozenset(
 """Letters, marks and symbols that show nothing, though Unicode calls them printable."""
 
 _MAX_INDENTED = 100_000  # deep lists would grow sixtyfold by their indentation alone
+_SHORT = 120  # names, addresses, numbers: where letters that look alike do harm
 _MAX_MARKS = 3  # accents on one letter; more of them paint over the lines above and below
 
 
@@ -127,6 +128,17 @@ def fence(language: str, body: str) -> str:
 def one_line(text: str) -> str:
     """Return the text on one line: visible characters only, single spaces, none at the ends."""
     return " ".join(visible(_NEWLINES.sub(" ", text).replace("\n", " ")).split())
+
+
+def spelt_out(value: object) -> str:
+    """Return a value as ASCII JSON where its letters may only look like ASCII ones, else "".
+
+    Prose is not spelt out: text of several lines, and what takes more than 120 characters.
+    """
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if text.isascii() or len(text) > _SHORT or "\n" in text:
+        return ""
+    return json.dumps(value)
 
 
 def visible(text: str) -> str:

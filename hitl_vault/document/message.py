@@ -22,7 +22,7 @@ from hitl_vault.core.hiding import Hider, shown_grant
 from hitl_vault.core.model import Answer, Assurance, Request, Status
 from hitl_vault.core.redaction import Redaction
 from hitl_vault.core.register import REGISTER_ID
-from hitl_vault.document.inert import one_line, visible
+from hitl_vault.document.inert import one_line, spelt_out, visible
 from hitl_vault.document.plain import plain, plain_json, plain_line, readable
 from hitl_vault.document.render import compiled
 
@@ -175,6 +175,8 @@ def _hidden(places: Sequence[str]) -> list[str]:
 def title(request: Request) -> str:
     """Return what an action is, in one line."""
     kind = plain_line(request.action.type.replace("_", " "), limit=60) or "action"
+    exact = plain_line(spelt_out(request.action.type), limit=400)
+    kind = f"{kind} ({exact})" if exact else kind
     rest = plain_line(request.verdict.summary or request.action.description, limit=100)
     return f"{kind}: {rest}" if rest else kind
 

@@ -7,11 +7,11 @@ addresses are taken apart in brackets, as people do who warn of one: `https(:)//
 
 from __future__ import annotations
 
-import json
 import re
 
 from hitl_vault.core.model import Details
 from hitl_vault.document.inert import action_json, one_line, visible
+from hitl_vault.document.listing import listed
 
 _ACTIVE = re.compile(
     r"(?P<at>@)"
@@ -64,26 +64,9 @@ def plain_json(details: Details, *, limit: int) -> str:
 
 def readable(details: Details) -> list[str]:
     """Return one line for each value of the details, for reading: `server/region: eu`."""
-    lines = [f"{path}: {value}" for path, value in values_of(details)]
+    lines = [f"{one.path}: {one.text}" for one in listed(details)]
     shown = [plain_line(line, limit=300) for line in lines[:_MAX_LINES]]
     return shown if len(lines) <= _MAX_LINES else [*shown, f"… ({len(lines):,} values in all)"]
-
-
-def values_of(value: object, path: str = "") -> list[tuple[str, str]]:
-    """Return every value with where it stands, as `server/region`; nothing of it is inert."""
-    if isinstance(value, dict) and value:
-        return [
-            found
-            for key, inner in value.items()
-            for found in values_of(inner, f"{path}/{key}" if path else str(key))
-        ]
-    if isinstance(value, list) and value and any(isinstance(item, dict | list) for item in value):
-        return [
-            found
-            for number, item in enumerate(value)
-            for found in values_of(item, f"{path}/{number}")
-        ]
-    return [(path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))]
 
 
 def _defused(match: re.Match[str]) -> str:

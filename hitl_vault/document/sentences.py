@@ -16,7 +16,7 @@ from hitl_vault.core.model import Assurance, Repeats, Request, Requirement, Stag
 from hitl_vault.core.register import REGISTER_ID
 from hitl_vault.core.statement import key_id_of
 from hitl_vault.core.voting import tally
-from hitl_vault.document.inert import one_line
+from hitl_vault.document.inert import one_line, spelt_out
 
 _FOLLOWING = frozenset({Kind.EDITED, Kind.APPROVED, Kind.REJECTED, Kind.EXPIRED})
 _ANSWERS = {"approve": "approves", "reject": "rejects", "edit": "approves with changes"}
@@ -31,6 +31,8 @@ def safe(text: object, *, limit: int = 2_000) -> str:
 def headline(request: Request) -> str:
     """Return what an action is, in one line: the policy's summary, else the agent's words."""
     kind = safe(request.action.type).replace("_", " ")
+    exact = spelt_out(request.action.type)
+    kind = f"{kind} ({safe(exact)})" if exact else kind
     rest = safe(request.verdict.summary or request.action.description, limit=300)
     return f"{kind}: {rest}" if rest else kind
 

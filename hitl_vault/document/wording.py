@@ -12,7 +12,7 @@ from typing import Any
 from hitl_vault.core.events import Event, Kind, Recorded
 from hitl_vault.core.model import Answer, Assurance, Repeats, Request, Requirement, Stage, Status
 from hitl_vault.core.statement import key_id_of
-from hitl_vault.document.inert import inert_line
+from hitl_vault.document.inert import inert_line, spelt_out
 from hitl_vault.document.outline import LABELS
 
 BOXES = (Answer.APPROVE, Answer.REJECT, Answer.EDIT)
@@ -38,7 +38,9 @@ def _time(at: datetime) -> str:
 def title(request: Request) -> str:
     """Return the heading: the kind of action, and in short what it is."""
     rest = inert_line(request.verdict.summary or request.action.description, limit=120)
-    return f"{title_start(request)}: {rest}" if rest else title_start(request)
+    exact = inert_line(spelt_out(request.action.type), limit=400)
+    start = f"{title_start(request)} ({exact})" if exact else title_start(request)
+    return f"{start}: {rest}" if rest else start
 
 
 def title_start(request: Request) -> str:

@@ -27,12 +27,26 @@ _HARMLESS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 _NEWS = "/inbox/live"
 _MAX_FIELDS = 1000
 _FORM = "application/x-www-form-urlencoded"
+_TYPED = {
+    "reason": "Your words, which were not sent",
+    "text": "Your comment, which was not sent",
+    "details": "Your details, which were not sent",
+}
+"""The fields of the inbox's forms in which people write; never a code or a token."""
 
 
 class NotOurPage(Forbidden):
     """A request that changes something did not come from one of our own pages."""
 
     code = "csrf"
+
+
+class SignedOut(NotOurPage):
+    """A form of our own page came after the end of its session. `typed` is what stood in it."""
+
+    def __init__(self, typed: dict[str, str]) -> None:
+        super().__init__("You were signed out; nothing was done. Sign in, then answer again.")
+        self.typed = typed
 
 
 class SessionLayer:
@@ -85,7 +99,8 @@ class SessionLayer:
             set_cookies.append(sessions.form_cookie(base))
         if is_page and changes:  # counted before its body is read
             count(scope, self._serving.limits, held.identity if held is not None else None)
-            receive = await _check_form(sessions, base, headers, receive)
+            ended = sessions.carried_base(cookies) if held is None else ""
+            receive = await _check_form(sessions, base, ended, headers, receive)
         elif not is_page:
             if held is None:
                 return receive, send
@@ -107,6 +122,8 @@ def _by_itself(scope: Scope, headers: Headers) -> bool:
 
 
 def _refused(error: HitlVaultError, path: str) -> Response:
+    if isinstance(error, SignedOut):
+        return refusal(error, path, next=path, typed=error.typed)
     if is_below(path, PAGES):
         return refusal(error, path)
     return answer_to(error, path)
@@ -149,26 +166,37 @@ def _check_header(sessions: Sessions, base: str, headers: Headers) -> None:
         raise NotOurPage(f"{CSRF_HEADER}: it is not this session's; load the page again")
 
 
-async def _check_form(sessions: Sessions, base: str, headers: Headers, receive: Receive) -> Receive:
-    """Check the CSRF token of a page's request, and return how to receive its body again."""
-    sent = headers.get(CSRF_HEADER)
+async def _check_form(
+    sessions: Sessions, base: str, ended: str, headers: Headers, receive: Receive
+) -> Receive:
+    """Check the CSRF token of a page's request, and return how to receive its body again.
+
+    `ended` is what the forms of a session rest on that is over: its token counts for nothing, and
+    shows that what stands in the form was typed on our own page.
+    """
+    sent, fields = headers.get(CSRF_HEADER), dict[str, str]()
     if sent is None and headers.get("content-type", "").partition(";")[0].strip() == _FORM:
         body = await _whole(receive)
-        sent = _field(body, FORM_FIELD)
+        fields = _fields(body)
+        sent = fields.get(FORM_FIELD)
         receive = _again(body, receive)
-    if not sessions.is_csrf(base, sent or ""):
-        raise NotOurPage(
-            "this page is from before you signed in, or not from here: load it again and repeat; "
-            "nothing was done"
-        )
-    return receive
+    if sessions.is_csrf(base, sent or ""):
+        return receive
+    if sessions.is_csrf(ended, sent or ""):
+        raise SignedOut({_TYPED[name]: fields[name] for name in _TYPED if name in fields})
+    raise NotOurPage(
+        "this page is from before you signed in, or not from here: load it again and repeat; "
+        "nothing was done"
+    )
 
 
-def _field(body: bytes, name: str) -> str:
+def _fields(body: bytes) -> dict[str, str]:
+    """Return the first value of each field of a form that has one."""
     try:
-        return parse_qs(body.decode("latin-1"), max_num_fields=_MAX_FIELDS).get(name, [""])[0]
+        found = parse_qs(body.decode("latin-1"), max_num_fields=_MAX_FIELDS)
     except ValueError as error:
         raise NotOurPage("this form has too many fields; nothing was done") from error
+    return {name: values[0] for name, values in found.items()}
 
 
 async def _whole(receive: Receive) -> bytes:

@@ -107,26 +107,38 @@ class Sessions:
 
     def find(self, cookies: SimpleCookie) -> Held | None:
         """Return the session of these cookies, None if there is none or it does not count."""
-        sent = cookies.get(self.cookie_name)
-        if sent is None:
+        carried = self._carried(cookies)
+        if carried is None:
             return None
-        try:
-            text, seen = self._signer.loads(sent.value)
-            seen_at = datetime.fromtimestamp(seen, UTC)
-        except (BadSignature, ValueError, TypeError, OverflowError, OSError):
-            return None
-        now = self._now()
+        (text, seen_at), now = carried, self._now()
         idle_s = (now - seen_at).total_seconds()
-        session = self.on_record.find_session(str(text), now)
+        session = self.on_record.find_session(text, now)
         if session is None or idle_s >= self._idle_s:
             return None
         identity = self._identity(session, now)
         if identity is None:
             return None
         self._saw(session.session_id, seen_at)
-        return Held(
-            session=session, identity=identity, text=str(text), stale=idle_s >= _RENEW_AFTER_S
-        )
+        return Held(session=session, identity=identity, text=text, stale=idle_s >= _RENEW_AFTER_S)
+
+    def carried_base(self, cookies: SimpleCookie) -> str:
+        """Return what the forms of these cookies' session rest on, even if it has ended, else "".
+
+        It says whose a page was, and allows nothing.
+        """
+        carried = self._carried(cookies)
+        return "" if carried is None else carried[0]
+
+    def _carried(self, cookies: SimpleCookie) -> tuple[str, datetime] | None:
+        """Return what we put into the session's cookie, and when: it may not count any more."""
+        sent = cookies.get(self.cookie_name)
+        if sent is None:
+            return None
+        try:
+            text, seen = self._signer.loads(sent.value)
+            return str(text), datetime.fromtimestamp(seen, UTC)
+        except (BadSignature, ValueError, TypeError, OverflowError, OSError):
+            return None
 
     def counts(self, held: Held) -> bool:
         """True while this session goes on, for what goes on after its request: it has not been

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
-from browser_kit import person, sign_in_code
+from browser_kit import card_of, person, sign_in_code
+from inbox_kit import ask
 from playwright.async_api import expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -83,3 +86,39 @@ async def test_signing_out_ends_it_in_every_window(browser, service):
         await expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
         await other.goto("/inbox/history")
         assert "/sign-in" in other.url
+
+
+def end_every_session(service):
+    record = service.serving.sessions.on_record
+    for id in record.sessions():
+        record.end(id, datetime.now(UTC))
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+async def test_a_session_that_ended_while_one_wrote_loses_no_word(browser, service, script):
+    """The page says so, shows the words to be copied, and leads back to the request."""
+    request = await ask(service)
+    async with person(browser, service, refused=[401, 403], java_script_enabled=script) as page:
+        await page.goto(f"/inbox/requests/{request.id}")
+        await page.get_by_label("Reason", exact=True).fill("the invoice is due")
+        end_every_session(service)
+        await page.get_by_role("button", name="Approve", exact=True).click()
+        await expect(page.get_by_role("alert")).to_contain_text("You were signed out; nothing was")
+        await expect(page.get_by_label("Your words")).to_have_value("the invoice is due")
+        await page.get_by_role("link", name="Sign in").click()
+        await page.get_by_label("Your token").fill(service.token("reviewer", "alice"))
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url(f"**/inbox/requests/{request.id}")
+        assert (await service.hitl.get(request.id)).status == "pending"
+
+
+async def test_words_in_the_queue_stay_there_when_the_session_has_ended(browser, service):
+    request = await ask(service)
+    async with person(browser, service, refused=[401, 403]) as page:
+        reason = card_of(page, request).get_by_label("Reason", exact=True)
+        await reason.fill("the invoice is due")
+        end_every_session(service)
+        await card_of(page, request).get_by_role("button", name="Approve").click()
+        await expect(page.locator("#link-state")).to_contain_text("You were signed out")
+        await expect(reason).to_have_value("the invoice is due")
+        assert (await service.hitl.get(request.id)).status == "pending"

@@ -122,6 +122,58 @@ async def test_letters_that_look_alike_are_told_apart(tmp_path):
         assert card.one(class_="exact").text == '"vend\\u043er@x.org"'
 
 
+MISLEADING = {
+    "amount": 15,
+    "\u0430mount": 1500,
+    "a/b": 1,
+    "a": {"b": 2},
+    "": 3,
+    "flag": "false",
+    "really": False,
+    "num": "1500",
+    "nonet": "null",
+}
+
+
+async def test_names_and_texts_are_never_shown_as_what_they_only_look_like(tmp_path):
+    """Such a card is answered where the exact JSON stands too, never in the queue."""
+    async with serving(tmp_path / "vault") as service:
+        request = await ask(service, details=MISLEADING)
+        alice = await browser(service)
+        card = (await page_of(alice, "/inbox")).one(id=f"card-{request.id}")
+        shown = card.one("dl", class_="values").all("div")
+        assert [[one.one("dt").text, one.one("dd").text] for one in shown] == [
+            ["amount", "15"],
+            ['\u0430mount"\\u0430mount"', "1500"],
+            ['"a/b"', "1"],
+            ["a/b", "2"],
+            ['""', "3"],
+            ["flag", '"false"'],
+            ["really", "false"],
+            ["num", '"1500"'],
+            ["nonet", '"null"'],
+        ]
+        assert "can be taken for another" in card.text
+        assert not card.all("button")
+        assert "Open it to answer" in card.text
+        page = await page_of(alice, f"/inbox/requests/{request.id}")
+        assert page.one("dl", class_="values").one("span").text == '"\\u0430mount"'
+        assert page.all("button", value="approve")
+
+
+async def test_a_type_of_letters_that_look_alike_is_spelt_out_and_not_approved_in_the_queue(
+    tmp_path,
+):
+    async with serving(tmp_path / "vault") as service:
+        request = await ask(service, "p\u0430yment", description="Please")
+        alice = await browser(service)
+        title = 'P\u0430yment ("p\\u0430yment"): Please'
+        card = (await page_of(alice, "/inbox")).one(id=f"card-{request.id}")
+        assert card.one("h3").text == title
+        assert not card.all("button")
+        assert (await page_of(alice, f"/inbox/requests/{request.id}")).one("h1").text == title
+
+
 async def test_a_problem_never_repeats_what_was_in_an_address(tmp_path):
     async with serving(tmp_path / "vault") as service:
         alice = await browser(service)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from inbox_kit import ask, browser, page_of, parse, send, use_policy
 from server_kit import serving
+from test_sessions import sign_in
 
 from hitl_vault.core.model import Answer, Assurance, Status
 
@@ -282,6 +285,59 @@ async def test_a_form_that_is_not_from_our_page_changes_nothing(tmp_path):
         assert (await alice.post(path, data=body | {"csrf": "0" * 64})).status_code == 403
         foreign = {"Sec-Fetch-Site": "cross-site"}
         assert (await alice.post(path, data=body, headers=foreign)).status_code == 403
+        assert (await service.hitl.get(request.id)).status == "pending"
+
+
+HELD = "because </textarea><script>alert(1)</script>\nit is due"
+
+
+@pytest.mark.parametrize(
+    ("form", "typed"),
+    [
+        ("/votes", {"answer": "approve", "reason": HELD, "code": "123456"}),
+        ("/comments", {"text": HELD}),
+        ("/edit#edit", {"details": HELD}),
+    ],
+)
+async def test_an_ended_session_answers_nothing_and_gives_back_what_was_typed(
+    tmp_path, form, typed
+):
+    use_policy(tmp_path / "vault")
+    async with serving(tmp_path / "vault") as service:
+        request = await ask(service)
+        token = service.token("reviewer", "alice")
+        alice = await sign_in(service, token)
+        page = await page_of(alice, f"/inbox/requests/{request.id}")
+        service.serving.tokens.revoke(token.split("_")[1], datetime.now(UTC))
+        said = parse(await send(alice, page, form, **typed), 403)
+        words = "You were signed out; nothing was done. Sign in, then answer again."
+        assert said.one(role="alert").text == words
+        assert said.one("textarea").raw.removeprefix("\n") == HELD
+        assert not said.all("script")
+        assert "123456" not in said.text
+        after = await service.hitl.get(request.id)
+        assert (after.status, after.votes, after.comments) == ("pending", (), ())
+        path = said.one("a").attrs["href"]
+        then = parse_qs(urlsplit(path).query)["next"][0]
+        again = await sign_in(service, service.token("reviewer", "alice"), alice, next=then)
+        back = await again.get(then, follow_redirects=True)
+        assert parse(back).one(class_="request").attrs["data-request"] == request.id
+
+
+async def test_a_form_of_somebody_elses_session_gives_nothing_back(tmp_path):
+    """Nor does one with the token of an ended session, without its cookie."""
+    async with serving(tmp_path / "vault") as service:
+        request = await ask(service)
+        token = service.token("reviewer", "alice")
+        alice = await sign_in(service, token)
+        page = await page_of(alice, f"/inbox/requests/{request.id}")
+        service.serving.tokens.revoke(token.split("_")[1], datetime.now(UTC))
+        typed = {"answer": "approve", "reason": "words"}
+        for other in (await browser(service, "bob"), service.client()):
+            answer = await send(other, page, "/votes", **typed)
+            said = parse(answer, 403)
+            assert "not from here" in said.one(role="alert").text
+            assert "words" not in said.text
         assert (await service.hitl.get(request.id)).status == "pending"
 
 

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from hitl_vault.core.access import Identity, Scope
 from hitl_vault.core.durations import show_duration
-from hitl_vault.document.inert import visible
+from hitl_vault.document.inert import spelt_out, visible
 from hitl_vault.document.sentences import safe, subject, what, who
 from hitl_vault.errors import Forbidden, HitlVaultError, TooFast
 from hitl_vault.server.caller_first import CallerFirstRoute
@@ -212,6 +212,7 @@ def _templates() -> Environment:
     environment.filters |= {
         "shown": safe,
         "lines": lines,
+        "spelt_out": spelt_out,
         "stamp": stamp,
         "iso": iso,
         "duration": duration,

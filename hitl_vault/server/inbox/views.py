@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from hitl_vault import records
 from hitl_vault.core.access import Identity, Scope
@@ -14,14 +12,13 @@ from hitl_vault.core.standings import stage_counts
 from hitl_vault.core.voting import person, tally
 from hitl_vault.document import sentences
 from hitl_vault.document.inert import visible
-from hitl_vault.document.plain import values_of
+from hitl_vault.document.listing import Listed, listed, may_mislead
 
 MOST_VALUES, LONGEST_VALUE = 14, 400
 """How much of the details a card in the queue shows; who wants to answer must see all of it."""
 
 _ALL_VALUES, _WHOLE_VALUE = 2_000, 20_000
 _LONGEST_RESULT = 50_000
-_SHORT = 120  # names, addresses, numbers: where letters that look alike do harm
 _SURE = {
     Assurance.EDITED: "any answer counts",
     Assurance.AUTHENTICATED: "the answer must show who gave it: by signing in, or by a one-time "
@@ -32,11 +29,12 @@ _SURE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """One value of the details. `exact` writes it in ASCII where it holds other characters."""
+    """One value of the details, as `Listed`, harmless and no longer than the page shows."""
 
     path: str
     text: str
-    exact: str = ""
+    exact_path: str
+    exact: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,8 @@ class StageView:
 class View:
     """A request as a page shows it. `bar` says why there is nothing to answer here, "" if there is.
 
-    `complete` is false where not all of the details are shown. `needs_code` is true where the
+    `complete` is false where not all of the details are shown; `misleads` is true where a name in
+    them, or the type, can be taken for another. `needs_code` is true where the
     caller's answer counts only with a one-time code.
     """
 
@@ -64,6 +63,7 @@ class View:
     why: tuple[str, ...]
     values: tuple[Value, ...]
     complete: bool
+    misleads: bool
     json: str
     changes: tuple[Change, ...]
     needed: str
@@ -99,7 +99,8 @@ def view_of(
 ) -> View:
     """Return a request for a page; `whole` shows all of it."""
     status = records.standing(request, now)
-    values, complete = _values(request.details, whole=whole)
+    found = listed(request.details)
+    values, complete = _values(found, whole=whole)
     need = request.requirement
     short = caller is None or caller.assurance.rank < need.assurance.rank
     return View(
@@ -110,6 +111,7 @@ def view_of(
         or ("no rule allows it without asking",),
         values=values,
         complete=complete,
+        misleads=not request.action.type.isascii() or may_mislead(found),
         json=records.as_json(request.details) if whole else "",
         changes=() if request.edited is None else request.edited.changes,
         needed=_needed(request),
@@ -185,19 +187,19 @@ def _stages(request: Request) -> tuple[StageView, ...]:
     )
 
 
-def _values(details: dict[str, Any], *, whole: bool) -> tuple[tuple[Value, ...], bool]:
+def _values(found: list[Listed], *, whole: bool) -> tuple[tuple[Value, ...], bool]:
     most, longest = (_ALL_VALUES, _WHOLE_VALUE) if whole else (MOST_VALUES, LONGEST_VALUE)
-    found = values_of(details)
     complete = len(found) <= most and all(
-        len(path) <= longest and len(text) <= longest for path, text in found
+        len(one.path) <= longest and len(one.text) <= longest for one in found
     )
-    return tuple(_value(path, text, longest) for path, text in found[:most]), complete
+    return tuple(_value(one, longest) for one in found[:most]), complete
 
 
-def _value(path: str, text: str, longest: int) -> Value:
-    cut = text[:longest]
+def _value(one: Listed, longest: int) -> Value:
     return Value(
-        path=sentences.safe(path, limit=longest) or "(all of it)",
-        text=visible(cut.replace("\r", "\n")) + ("…" if len(text) > longest else ""),
-        exact="" if len(cut) > _SHORT or "\n" in cut or cut.isascii() else json.dumps(cut),
+        path=sentences.safe(one.path, limit=longest),
+        text=visible(one.text[:longest].replace("\r", "\n"))
+        + ("…" if len(one.text) > longest else ""),
+        exact_path=sentences.safe(one.exact_path, limit=longest),
+        exact=one.exact,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -22,13 +22,25 @@ STATIC = {"sign-in.css": "text/css", "link.js": "text/javascript"}
 
 def page(way: str, title: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page: `way` is token, link, out or problem."""
-    shown = {"csrf": "", "next": "", "problem": "", "oidc": ""} | values
+    shown = {"csrf": "", "next": "", "problem": "", "oidc": "", "typed": {}} | values
     return HTMLResponse(_template().render(way=way, title=title, **shown), status_code=status)
 
 
-def refusal(error: HitlVaultError, path: str) -> Response:
-    """Return the page that says why something was not done."""
-    answer = page("problem", "That was not done", error.http_status, problem=told(error, path))
+def refusal(
+    error: HitlVaultError, path: str, *, next: str = "", typed: Mapping[str, str] | None = None
+) -> Response:
+    """Return the page that says why something was not done.
+
+    After signing in one goes on at `next`. `typed` is shown, each text under its label, to be kept.
+    """
+    answer = page(
+        "problem",
+        "That was not done",
+        error.http_status,
+        problem=told(error, path),
+        next=next,
+        typed=typed or {},
+    )
     answer.headers.update(headers_of(error))
     return answer
 

@@ -108,6 +108,7 @@ def test_why_always_has_the_same_labels():
         ("payment", "", "", "# Payment"),
         ("", "", "", "# Action"),
         ("Decide", "", "", "# Decide"),
+        ("p\u0430y", "S", "", '# P\u0430y ("p\\\\u0430y"): S'),
         ("# x", "", "[[y]]", "# \\# x: &#91;&#91;y&#93;&#93;"),
     ],
 )
