@@ -151,6 +151,7 @@ class Proxy:
     port: int = 0
     connections: int = 0
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -161,9 +162,21 @@ class Proxy:
         for writer in list(self._open):
             writer.transport.abort()
 
+    async def ends(self) -> None:
+        """Tear every connection, and wait until each is done with."""
+        self.cut()
+        serving = list(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._open.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         step = self.plan.pop(0) if self.plan else None
         try:
             if isinstance(step, bytes):
@@ -218,8 +231,7 @@ async def proxy(target: int, *plan: int | bytes) -> AsyncIterator[Proxy]:
         yield made
     finally:
         server.close()
-        made.cut()
-        await asyncio.sleep(0)
+        await made.ends()
 
 
 def port_of(url: str) -> int:
