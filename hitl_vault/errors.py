@@ -172,10 +172,15 @@ class OutcomeNotRecorded(OutcomeUnknown):
     """The action has run here, and how it ended could not be stored. It must not run again.
 
     It is stored as soon as it can be, while this process lives; afterwards a person resolves it.
+    `sentence` says so without the reason, which may name files of this machine.
     """
 
     code = "outcome_not_recorded"
     http_status = 503
+
+    def __init__(self, message: str, request: Request | None = None, sentence: str = "") -> None:
+        super().__init__(message, request)
+        self.sentence = sentence or message
 
 
 class ExecutionFailed(HitlVaultError):

@@ -234,6 +234,16 @@ class Ledger(Tallying, Protocol):
         """Return the end of the chain."""
         ...
 
+    async def check_storing(self) -> None:
+        """Return if something can be stored now, as far as the last store and seldom tries tell.
+
+        Cheap enough to be asked every second, and records nothing.
+
+        Raises:
+            StorageError: Nothing can be stored; the message says why.
+        """
+        ...
+
     def hint(self) -> None:
         """Another process may have committed: look soon, and wake who waits for it."""
         ...
@@ -357,6 +367,14 @@ class VaultFolder(Protocol):
 
     async def move(self, path: str, to: str) -> Signature | None:
         """Move a note, never over another one; None if it is gone or the name is taken."""
+        ...
+
+    async def check_storing(self) -> None:
+        """Return if notes can be written now, as `Ledger.check_storing` does.
+
+        Raises:
+            StorageError: They cannot; the message says why.
+        """
         ...
 
     async def shown(self, ids: Collection[str] | None = None) -> dict[str, Shown]:

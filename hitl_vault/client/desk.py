@@ -259,7 +259,9 @@ class RemoteDesk(RemoteLooking):
         call = Call(method="POST", path=f"{path_of(finish.id)}/finish", body=body)
         try:
             await self._service.send(call, patience_s=patience_s)
-        except (OutcomeNotRecorded, TooFast, WaitTimeout) as error:  # not now: report it again
+        except OutcomeNotRecorded as error:  # the service could not store it: report it again
+            raise StorageError("the service could not store it") from error
+        except (TooFast, WaitTimeout) as error:  # not now: report it again
             raise StorageError(str(error)) from error
 
     # answering

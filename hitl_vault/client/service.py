@@ -28,6 +28,7 @@ from hitl_vault.errors import (
     Incompatible,
     Indeterminate,
     NotOpen,
+    OutcomeNotRecorded,
     StorageError,
 )
 from hitl_vault.version import __version__
@@ -247,7 +248,8 @@ class Service:
         told = str(error)
         if is_lost:
             told = f"no answer from {self.url}: {told or type(error).__name__}"
-        if changes and arrived and not isinstance(error, Indeterminate):
+        says_so = isinstance(error, Indeterminate | OutcomeNotRecorded)
+        if changes and arrived and not says_so:
             return Indeterminate(f"{told}; it may have been stored: ask again with the same id")
         return StorageError(f"{told}; nothing was changed") if is_lost else error
 

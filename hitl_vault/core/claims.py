@@ -61,6 +61,12 @@ def finish(request: Request, finish: c.Finish, now: datetime) -> Step | Refusal:
             return steps.refused(
                 "somebody else holds the claim; only its holder reports how it ended"
             )
+        if request.status in {Status.PENDING, Status.APPROVED}:
+            return Refusal(
+                why=Why.CONFLICT,
+                message=f"{request.id} is {request.status}, and nobody has claimed it: only what "
+                "was claimed and run has an end to report",
+            )
         return steps.conflict(request)
     if request.status is finish.status:
         return steps.duplicate(f"{request.id} is already {request.status}")

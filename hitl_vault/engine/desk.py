@@ -18,6 +18,7 @@ from typing import Any
 from hitl_vault.core.model import Request, Status
 from hitl_vault.document.ballot import Folder
 from hitl_vault.engine.answers import Answers
+from hitl_vault.engine.complaints import ROUNDS, Complaints, tried
 from hitl_vault.engine.display import Display
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.policies import Policies
@@ -76,6 +77,7 @@ class Desk:
         self._unsettled: dict[str, tuple[bytes, float]] = {}
         self._unheard: dict[str, Signature] = {}
         self._looked_astray = False
+        self._complaints = Complaints(_log, self._clock.monotonic, **ROUNDS)
         self.notices: dict[str, Notice] = {}
 
     # hints
@@ -102,12 +104,8 @@ class Desk:
     async def run(self) -> None:
         """Look whenever there is a reason to, until cancelled."""
         while True:
-            try:
-                await self.tick()
-            except HitlVaultError as error:
-                _log.error("the desk could not finish a round, it tries again: %s", error)
-            except Exception:  # whatever it was, the desk must go on reading answers
-                _log.exception("the desk could not finish a round, it tries again")
+            # whatever goes wrong, the desk must go on reading answers
+            await tried(self.tick, self._complaints, "a round of the desk")
             await self._pause()
 
     async def _pause(self) -> None:

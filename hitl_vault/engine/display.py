@@ -136,9 +136,10 @@ class Display(Showing):
                 async with self._lock(id):
                     moved += await self._archive(id, at)
             except StorageError as error:  # this one next time, the others now
-                self._complain(id, error)
+                self._complaints.failed(id, str(error))
             else:
                 self._finished.pop(id, None)
+                self._complaints.worked(id)
         return moved
 
     async def _is_torn(self, id: str) -> bool:

@@ -144,17 +144,20 @@ class Execution(ABC):
         try:
             await self._record(finish)
         except StorageError as problem:
-            raise OutcomeNotRecorded(
-                self._not_recorded(status, problem), self._request
-            ) from problem
+            raise self._not_recorded(status, problem) from problem
 
-    def _not_recorded(self, status: Status, problem: StorageError) -> str:
-        told = f"{self._id} {_ENDED[status]}, and that could not be recorded ({problem})"
+    def _not_recorded(self, status: Status, problem: StorageError) -> OutcomeNotRecorded:
+        told = f"{self._id} {_ENDED[status]}, and that could not be recorded"
+        later = "It is recorded as soon as that works, while"
         if isinstance(problem, NotOpen):
-            return f"{told}; it must not run again: {resolving(self._id)}"
-        return (
-            f"{told}; it must not run again. It is recorded as soon as that works, while this "
-            f"program runs; after that, {resolving(self._id)}"
+            here = there = f"it must not run again: {resolving(self._id)}"
+        else:
+            here, there = (
+                f"it must not run again. {later} {who} runs; after that, {resolving(self._id)}"
+                for who in ("this program", "the service")
+            )
+        return OutcomeNotRecorded(
+            f"{told} ({problem}); {here}", self._request, sentence=f"{told}; {there}"
         )
 
 

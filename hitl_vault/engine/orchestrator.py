@@ -26,6 +26,7 @@ from hitl_vault.engine.checks import (
 )
 from hitl_vault.engine.claiming import Claiming
 from hitl_vault.engine.codes import issue_where_wanted
+from hitl_vault.engine.complaints import ROUNDS, Complaints, tried
 from hitl_vault.engine.composing import Composing
 from hitl_vault.engine.desk import Desk
 from hitl_vault.engine.display import Display
@@ -118,6 +119,7 @@ class Orchestrator(Answering, Claiming, Granting, Composing):
         self._timers = Timers(
             parts, self._recording, self._display.show_soon, self._slowly, self._report
         )
+        self._complaints = Complaints(_log, parts.clock.monotonic, **ROUNDS)
         self._outbox = (
             OutboxRunner(parts, parts.telling) if parts.watching and parts.telling else None
         )
@@ -393,16 +395,16 @@ class Orchestrator(Answering, Claiming, Granting, Composing):
 
     def _slowly(self) -> None:
         """Do what the slow round of the timers brings."""
-        task = asyncio.create_task(self._slow_round(), name="hitl-slow-round")
+        # none of it is urgent; the next round tries again
+        task = asyncio.create_task(
+            tried(self._slow_round, self._complaints, "the slow round"), name="hitl-slow-round"
+        )
         self._tasks.append(task)
         task.add_done_callback(self._tasks.remove)
 
     async def _slow_round(self) -> None:
-        try:
-            self._parts.presence.keep()
-            await self.archive()
-        except Exception as error:  # none of it is urgent; the next round tries again
-            _log.warning("the slow round could not be finished: %s", error)
+        self._parts.presence.keep()
+        await self.archive()
 
     async def _submit(self, command: c.Command, *, show: bool = True) -> Receipt:
         """Submit and raise what was not accepted. A duplicate is as good as accepted."""

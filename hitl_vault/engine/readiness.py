@@ -16,25 +16,34 @@ async def readiness(
     """Return what is wrong with each part, "" where it works: `ledger`, `vault`, `policy`."""
     return {
         "ledger": await _ledger(parts),
-        "vault": _vault(parts, tasks),
+        "vault": await _vault(parts, tasks),
         "policy": _policy(policies),
     }
 
 
 async def _ledger(parts: Parts) -> str:
-    """It can be read, and is still the one that was opened: `count` looks at the file anew."""
+    """It can be read, takes what is stored, and is still the one that was opened: `count` looks at
+    the file anew.
+    """
     try:
         await parts.ledger.count(parts.clock.now())
+        await parts.ledger.check_storing()
     except HitlVaultError as error:
         return str(error)
     return ""
 
 
-def _vault(parts: Parts, tasks: Sequence[asyncio.Task[None]]) -> str:
+async def _vault(parts: Parts, tasks: Sequence[asyncio.Task[None]]) -> str:
     if not parts.watching:
         return "the notes are not watched: this process was opened without"
     ended = [task.get_name() for task in tasks if task.done()]
-    return f"the notes are not watched any more: {', '.join(ended)} ended" if ended else ""
+    if ended:
+        return f"the notes are not watched any more: {', '.join(ended)} ended"
+    try:
+        await parts.vault.check_storing()
+    except HitlVaultError as error:
+        return f"no note can be written: {error}"
+    return ""
 
 
 def _policy(policies: Policies) -> str:

@@ -20,6 +20,7 @@ from hitl_vault.document.ballot import Folder
 from hitl_vault.document.frontmatter import CODE, parse_front_matter, text_of
 from hitl_vault.document.patch import updated, with_feedback
 from hitl_vault.document.reading import looks_torn, parse_document
+from hitl_vault.engine.complaints import Complaints
 from hitl_vault.engine.memory import Memory
 from hitl_vault.engine.parts import Parts
 from hitl_vault.errors import DocumentError, StorageError
@@ -44,7 +45,12 @@ class Showing(Memory):
         self._renderer, self._clock, self._options = parts.renderer, parts.clock, parts.options
         self._voters = parts.voters_to_show
         self._stale: dict[str, float] = {}
-        self._failures: dict[str, str] = {}
+        self._complaints = Complaints(
+            _log,
+            parts.clock.monotonic,
+            failing="the note of %s cannot be written, it is tried again",
+            working="the note of %s can be written again",
+        )
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._next_save = 0.0
         self.reads_first = False  # a running desk reads what a person wrote before it is written to
@@ -96,17 +102,12 @@ class Showing(Memory):
                 await work()
             except (StorageError, DocumentError) as error:
                 self._stale[id] = self._clock.monotonic() + _AGAIN_S
-                self._complain(id, error)
+                self._complaints.failed(id, str(error))
             else:
-                self._failures.pop(id, None)
+                self._complaints.worked(id)
 
     def _lock(self, id: str) -> asyncio.Lock:
         return self._locks.setdefault(id, asyncio.Lock())
-
-    def _complain(self, id: str, error: Exception) -> None:
-        if self._failures.get(id) != str(error):
-            self._failures[id] = str(error)
-            _log.error("the note of %s cannot be written, it is tried again: %s", id, error)
 
     async def _show(self, id: str, *, find: Find | None = None) -> None:
         request = await self._ledger.get(id)
@@ -169,13 +170,13 @@ class Showing(Memory):
         try:
             signature = await self._vault.create(path, await self._render(request))
         except (StorageError, DocumentError) as error:
-            self._complain(id, error)
+            self._complaints.failed(id, str(error))
             return False
         if signature is not None:
             self.remember(_shown(request, path, signature, pristine=True))
-            self._failures.pop(id, None)
+            self._complaints.worked(id)
         elif await self._vault.find(id) is None:
-            self._complain(id, StorageError(f"{path}: {_TAKEN}"))
+            self._complaints.failed(id, f"{path}: {_TAKEN}")
         return signature is not None
 
     async def written_again(self, request: Request, path: str, present: Loaded) -> bool:

@@ -16,9 +16,10 @@ from hitl_vault.core.lifecycle import next_due
 from hitl_vault.core.model import Claim, Request, Status
 from hitl_vault.engine.alerting import Alerting
 from hitl_vault.engine.codes import can_send, issue_where_wanted
+from hitl_vault.engine.complaints import ROUNDS, Complaints, tried
 from hitl_vault.engine.parts import Parts
 from hitl_vault.engine.recording import Recording
-from hitl_vault.errors import Conflict, HitlVaultError, Refused
+from hitl_vault.errors import Conflict, Refused
 from hitl_vault.ports import Filter, Kept, Receipt
 
 _log = logging.getLogger(__name__)
@@ -47,16 +48,13 @@ class Timers:
         self._alerting = Alerting(parts)
         self._next_slow = 0.0
         self._codes_are_sent = False
+        self._complaints = Complaints(_log, parts.clock.monotonic, **ROUNDS)
 
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
-            try:
-                await self.tick()
-            except HitlVaultError as error:
-                _log.error("the timers could not finish a round, they try again: %s", error)
-            except Exception:  # whatever it was, deadlines must go on being noticed
-                _log.exception("the timers could not finish a round, they try again")
+            # whatever goes wrong, deadlines must go on being noticed
+            await tried(self.tick, self._complaints, "a round of the timers")
             await self._parts.clock.sleep(_ROUND_S)
 
     async def tick(self) -> None:

@@ -43,7 +43,7 @@ class Metrics(Collector):
         self.tally = Tally()
         self._events: Numbers[Kind] = Numbers()
         self._ready: Mapping[str, str] = {}
-        self._backlog = Backlog()
+        self._backlog: Backlog | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._requests = Counter(
@@ -83,10 +83,11 @@ class Metrics(Collector):
         if not stream:
             self._seconds.labels(method, route).observe(seconds)
 
-    async def text(self, hitl: Orchestrator, problems: Mapping[str, str]) -> bytes:
-        """Return everything in the text form of Prometheus; `problems` say what does not work."""
-        self._backlog = await hitl.backlog()
-        self._ready = problems
+    def text(self, backlog: Backlog | None, problems: Mapping[str, str]) -> bytes:
+        """Return everything in the text form of Prometheus; `problems` say what does not work.
+        A `backlog` that is not known is left out.
+        """
+        self._backlog, self._ready = backlog, problems
         return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:
@@ -151,17 +152,8 @@ class Metrics(Collector):
             "kind",
             ((kind.value, number) for kind, number in self._events.items()),
         )
-        backlog = self._backlog
-        outbox = GaugeMetricFamily(
-            "hitl_outbox", "What people are still to be told, by state.", labels=["state"]
-        )
-        for state, number in (
-            ("due", backlog.due),
-            ("later", backlog.later),
-            ("dead", backlog.dead),
-        ):
-            outbox.add_metric([state], number)
-        yield outbox
+        if self._backlog is not None:
+            yield _of_the_outbox(self._backlog)
         for name, said, value in (
             ("hitl_waiters", "Calls that wait for an answer.", self._stopping.waiters),
             ("hitl_streams", "Streams of events that are open.", self._feed.streams),
@@ -171,6 +163,15 @@ class Metrics(Collector):
         for part, problem in self._ready.items():
             ready.add_metric([part], 0 if problem else 1)
         yield ready
+
+
+def _of_the_outbox(backlog: Backlog) -> Metric:
+    family = GaugeMetricFamily(
+        "hitl_outbox", "What people are still to be told, by state.", labels=["state"]
+    )
+    for state, number in (("due", backlog.due), ("later", backlog.later), ("dead", backlog.dead)):
+        family.add_metric([state], number)
+    return family
 
 
 def _counted(name: str, said: str, label: str, counts: Iterable[tuple[str, int]]) -> Metric:

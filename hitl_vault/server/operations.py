@@ -13,7 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from hitl_vault.core.access import Identity, Scope
-from hitl_vault.errors import Forbidden, TooFast, Unauthenticated
+from hitl_vault.errors import Forbidden, StorageError, TooFast, Unauthenticated
+from hitl_vault.ports_telling import Backlog
 from hitl_vault.server.gate_layer import FORWARDED
 from hitl_vault.server.identities import At, address_of, who_calls
 from hitl_vault.server.problems import responses
@@ -38,12 +39,14 @@ class Ready(BaseModel):
     parts: dict[str, Part]
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", response_class=Response, responses={200: {"description": "It lives."}})
 async def healthz() -> Response:
     """Say that the process lives and answers; restart it where it does not."""
     return answer({"alive": True})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     response_model=Ready,
@@ -79,8 +82,19 @@ async def metrics(request: Request, at: At) -> Response:
     if not (at.options.metrics_open and is_of_this_machine(request)):
         caller = _watcher(request).token_id
     with at.limits.counting(caller or address_of(request)):
-        text = await at.metrics.text(at.hitl, await at.readiness.look())
+        problems = await at.readiness.look()
+        backlog, problem = await _backlog(at)
+        at.readiness.note("outbox", problem)
+        text = at.metrics.text(backlog, {**problems, "outbox": problem})
     return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+async def _backlog(at: At) -> tuple[Backlog | None, str]:
+    """Return what people are still to be told, or None and why that cannot be read."""
+    try:
+        return await at.hitl.backlog(), ""
+    except StorageError as error:  # the other figures are wanted most where something fails
+        return None, str(error)
 
 
 def _watcher(request: Request) -> Identity:

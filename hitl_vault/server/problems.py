@@ -21,7 +21,13 @@ from starlette.exceptions import HTTPException
 
 from hitl_vault import records
 from hitl_vault.core.model import Request as Asked
-from hitl_vault.errors import HitlVaultError, TooFast, Unauthenticated
+from hitl_vault.errors import (
+    HitlVaultError,
+    Indeterminate,
+    OutcomeNotRecorded,
+    TooFast,
+    Unauthenticated,
+)
 from hitl_vault.server.identities import told_to
 
 _log = logging.getLogger(__name__)
@@ -184,14 +190,25 @@ def answer_to(
 
 
 def told(error: HitlVaultError, path: str) -> str:
-    """Return what a caller is told of an error. A fault of this machine goes to the log instead:
-    what it says may name files here.
-    """
+    """Return what a caller is told of an error; a fault of this machine goes to the log as well."""
     if error.http_status >= _A_FAULT:
         _log.error("%s: %s", path, error)
-    if error.http_status == _A_FAULT:
-        return "the service could not do this; its log says why"
-    return str(error)
+    return words_of(error)
+
+
+def words_of(error: HitlVaultError) -> str:
+    """Return what a caller may know of an error. Why something is not stored may name files of this
+    machine, so the log alone says it.
+    """
+    match error:
+        case OutcomeNotRecorded():
+            return error.sentence
+        case Indeterminate():
+            return "it may or may not be stored: send it again with the same key or id"
+        case _ if error.http_status == _A_FAULT:
+            return "the service could not do this; its log says why"
+        case _:
+            return str(error)
 
 
 async def _known(request: Request, error: Exception) -> Response:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
+from hitl_vault.engine.complaints import Complaints
 from hitl_vault.engine.orchestrator import Orchestrator
 
 _log = logging.getLogger(__name__)
@@ -16,7 +18,9 @@ class Readiness:
     def __init__(self, hitl: Orchestrator) -> None:
         self._hitl = hitl
         self._asking: asyncio.Task[dict[str, str]] | None = None
-        self._logged: dict[str, str] = {}
+        self._complaints = Complaints(
+            _log, time.monotonic, failing="%s: not ready", working="%s: ready again"
+        )
 
     async def look(self) -> dict[str, str]:
         """Return what is wrong with each part, "" where it works."""
@@ -30,7 +34,12 @@ class Readiness:
         finally:
             self._asking = None
         for part, problem in problems.items():
-            if self._logged.get(part, "") != problem:  # probes come every few seconds
-                _log.warning("%s: %s", part, f"not ready: {problem}" if problem else "ready again")
-        self._logged = problems
+            self.note(part, problem)
         return problems
+
+    def note(self, part: str, problem: str) -> None:
+        """Let the log say what is wrong with a part, "" for nothing, however often it is asked."""
+        if problem:
+            self._complaints.failed(part, problem)
+        else:
+            self._complaints.worked(part)

@@ -142,6 +142,10 @@ class MemoryVault:
             return None
         return self._written(path, data)
 
+    async def check_storing(self) -> None:
+        """Raise what is `broken`."""
+        self._check()
+
     async def move(self, path: str, to: str) -> Signature | None:
         """Move a note, never over another one."""
         self._check()

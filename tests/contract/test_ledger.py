@@ -55,6 +55,13 @@ async def ledger(request, workspace, clock):
     await made.aclose()
 
 
+async def test_a_ledger_that_can_store_says_so_and_records_nothing(ledger):
+    request = await accept(ledger, make_ask("r-1"))
+    head = await ledger.head()
+    await ledger.check_storing()
+    assert (await ledger.head(), await ledger.get("r-1")) == (head, request)
+
+
 @pytest.fixture
 async def two(workspace, clock):
     """Two ledgers over one file, as two processes have."""

@@ -6,10 +6,12 @@ import dataclasses
 
 import pytest
 
+from hitl_vault.adapters import storing
 from hitl_vault.adapters.vault.filesystem import FilesystemVault, FolderNames
 from hitl_vault.adapters.vault.index import DocumentIndex
 from hitl_vault.core.chain import Head
 from hitl_vault.document.ballot import Folder
+from hitl_vault.errors import StorageError
 from hitl_vault.ports import Shown
 from hitl_vault.testing.clock import START
 from hitl_vault.testing.memory_vault import MemoryVault
@@ -45,6 +47,28 @@ async def test_a_note_is_replaced_only_as_expected(vault):
     assert await vault.load(NOTE) == type(await vault.load(NOTE))(data=b"two", signature=signature)
     assert await vault.replace("Pending_Approval/approval_x.md", b"", b"two") is None
     assert await vault.replace("Nowhere/approval_x.md", b"", b"two") is None
+
+
+async def test_a_folder_that_takes_notes_says_so_and_stays_as_it_was(vault):
+    await vault.create(NOTE, b"one")
+    before = await vault.scan()
+    await vault.check_storing()
+    assert await vault.scan() == before
+
+
+async def test_a_vault_that_was_moved_away_takes_no_notes_and_is_not_made_anew(
+    workspace, monkeypatch
+):
+    monkeypatch.setattr(storing, "_TRY_S", 0.0)
+    root = workspace / "vault"
+    root.mkdir()
+    made = FilesystemVault(root, FolderNames(), DocumentIndex(workspace / "i.db", "Done"))
+    await made.check_storing()  # the folders are made with the first note
+    root.rename(workspace / "other")
+    with pytest.raises(StorageError, match=str(root)):
+        await made.check_storing()
+    assert not root.exists()
+    await made.aclose()
 
 
 async def test_a_note_is_moved_never_over_another(vault):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from disk_kit import tmpfs
 
 from hitl_vault.adapters.ledger import sqlite_file
 from hitl_vault.adapters.ledger.reader import LedgerReader
@@ -52,21 +52,6 @@ def child(*arguments):
 
 
 # a full disk
-
-
-@contextmanager
-def tmpfs(folder, size):
-    """Mount a small file system of its own, where we may."""
-    folder.mkdir()
-    mounted = shutil.which("mount") and os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True
-    ).returncode == 0  # fmt: skip
-    if not mounted:
-        pytest.skip("mounting a small file system needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 async def test_a_full_disk_stores_nothing_and_recovers(workspace):

@@ -75,6 +75,19 @@ async def test_of_twenty_clients_one_gets_the_claim(tmp_path):
         assert done.json()["outcome"]["by"] == claim["executor"]
 
 
+async def test_who_reports_the_end_of_what_nobody_claimed_is_told_just_that(tmp_path):
+    async with serving(tmp_path / "vault") as service:
+        agent, alice = service.agent(), service.reviewer()
+        asked = (await agent.post("/api/v1/requests", json=PAYMENT)).json()["id"]
+        report = {"claim_id": "worker", "status": "executed"}
+        at = f"/api/v1/requests/{asked}"
+        for status in ("pending", "approved"):
+            told = await agent.post(f"{at}/finish", json=report)
+            assert told.status_code == 409
+            assert told.json()["detail"].startswith(f"{asked} is {status}, and nobody has claimed")
+            await alice.post(f"{at}/votes", json={"answer": "approve"})
+
+
 async def test_a_claim_carries_exactly_what_was_approved(tmp_path):
     """The edited details and their digest, where a reviewer changed them."""
     async with serving(tmp_path / "vault") as service:

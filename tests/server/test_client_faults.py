@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 from client_kit import EVERYTHING, far, port_of, proxy, says, server_process, until
+from test_claim_ends import failing
 
 from hitl_vault import (
     ConfigError,
@@ -32,6 +33,7 @@ from hitl_vault import (
 )
 from hitl_vault.client import RemoteDesk
 from hitl_vault.client.service import Call, Service
+from hitl_vault.core import commands as c
 
 DETAILS = {"amount": 1500}
 PROBLEM = {"title": "x", "detail": "not stored", "code": "storage"}
@@ -321,6 +323,24 @@ async def test_an_end_that_is_turned_away_is_reported_later(workspace):
                 line.plan.clear()
                 ended = await until(lambda: _ended(hitl, request.id))
                 assert (ended.status, ended.result) == ("executed", "paid")
+
+
+async def test_an_end_the_service_could_not_store_is_said_once(workspace):
+    """One sentence, not the service's inside the client's; and no file of the service."""
+    async with far(workspace / "vault") as pair:
+        token = pair.service.token("agent", "bot")
+        async with RemoteDesk(pair.service.url, token, patience_s=0.2) as hitl:
+            request = await hitl.request_approval("payment", "Pay", DETAILS)
+            await pair.alice.approve(request.id, reviewer="alice")
+            with failing(pair.service, c.Finish) as ids:
+                ids.add(request.id)
+                with pytest.raises(OutcomeNotRecorded) as caught:
+                    async with hitl.execution(request.id) as run:
+                        run.result = "paid"
+            said = str(caught.value)
+            assert said.startswith(f"{request.id} was executed, and that could not be recorded (")
+            assert said.count("was executed") == said.count("must not run again") == 1
+            assert (await until(lambda: _ended(hitl, request.id))).result == "paid"
 
 
 async def _ended(hitl, id):

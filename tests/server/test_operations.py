@@ -41,6 +41,14 @@ async def test_a_living_process_says_so_to_anybody(tmp_path):
         assert (answer.status_code, answer.json()) == (200, {"alive": True})
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_a_probe_may_ask_for_the_head_alone(tmp_path, path):
+    async with serving(tmp_path / "vault") as service:
+        answer, whole = await service.client().head(path), await service.client().get(path)
+        assert (answer.status_code, answer.text) == (200, "")
+        assert answer.headers["content-length"] == str(len(whole.content))
+
+
 async def test_it_is_ready_when_ledger_vault_and_policy_are(tmp_path):
     async with serving(tmp_path / "vault") as service:
         answer = await service.client().get("/readyz")

@@ -27,6 +27,7 @@ from hitl_vault.adapters.ledger.cas import Write, decide, decide_register, needs
 from hitl_vault.adapters.ledger.reader import LedgerReader
 from hitl_vault.adapters.ledger.sqlite_batch import Batch
 from hitl_vault.adapters.ledger.waking import WakingLedger
+from hitl_vault.adapters.storing import Storing, try_in
 from hitl_vault.core import chain
 from hitl_vault.core.chain import Break, Head
 from hitl_vault.core.commands import Ask, Command, RegisterCommand
@@ -83,6 +84,7 @@ class SqliteLedger(WakingLedger):
         self._genesis = chain.genesis(self.vault_id)
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
+        self._storing = Storing(lambda: asyncio.to_thread(self._try_to_store))
 
     async def submit(self, command: Command) -> Receipt:
         """Commit the command in the next transaction of the writer."""
@@ -148,11 +150,14 @@ class SqliteLedger(WakingLedger):
             connection.execute("COMMIT")
         except Exception as error:  # every asker must hear of it, whatever it is
             failure = _failure(error, self._path, committing=committing)
+            self._storing.failed(failure)
             if connection is not None:
                 # after a failed fsync this handle is never trusted again; closing rolls back
                 connection.close()
             self._tell(lambda: _fail(futures, failure))
             return None
+        if writes:
+            self._storing.stored()
         self._tell(lambda: self._settle(futures, receipts, writes))
         return connection
 
@@ -279,6 +284,26 @@ class SqliteLedger(WakingLedger):
         self._check_in_place()
         with contextlib.closing(LedgerReader(self._path, lambda: "it was there")) as reader:
             return read(reader)
+
+    async def check_storing(self) -> None:
+        """Return if something can be stored now."""
+        await self._storing.check()
+
+    def _try_to_store(self) -> None:
+        """Store a file beside the ledger, and after a failure something in the ledger itself."""
+        folder = self._path.parent
+        try:
+            try_in(folder)
+        except OSError as error:
+            raise StorageError(
+                f"{folder}: nothing can be stored in it: {error.strerror}"
+            ) from error
+        if self._storing.has_failed:
+            self._check_in_place()
+            try:
+                sqlite_file.store_nothing(self._path)
+            except sqlite3.Error as error:
+                raise _failure(error, self._path, committing=False) from error
 
     async def head(self) -> Head:
         """Return the end of the chain."""

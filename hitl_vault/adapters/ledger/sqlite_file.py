@@ -83,6 +83,20 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def store_nothing(path: Path) -> None:
+    """Commit the format's version as it is: a change that changes nothing, written for real.
+
+    Raises:
+        sqlite3.Error, StorageError: It could not be stored.
+    """
+    with contextlib.closing(connect(path)) as connection:
+        connection.execute("PRAGMA busy_timeout=1000")
+        connection.execute("BEGIN IMMEDIATE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version={version}")
+        connection.execute("COMMIT")
+
+
 def open_ledger(path: Path, lost: Lost) -> tuple[sqlite3.Connection, str]:
     """Open the ledger, brought to this program's format, and return it with the vault's id.
 

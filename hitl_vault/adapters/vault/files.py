@@ -144,13 +144,17 @@ def write_beside(target: Path, data: bytes) -> Path:
     """Write `data` under a dot name in the same folder, which every reader ignores."""
     temporary = target.with_name(f".hitl-{os.getpid()}-{time.monotonic_ns()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, NEW_MODE)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        _stamp(temporary)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, flags, NEW_MODE)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            _stamp(temporary)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        error.filename = str(target)  # it is the note that cannot be written
         raise
     return temporary
 

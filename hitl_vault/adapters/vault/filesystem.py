@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from hitl_vault.adapters.storing import Storing, try_in
 from hitl_vault.adapters.vault import files
 from hitl_vault.adapters.vault.index import DocumentIndex
 from hitl_vault.adapters.vault.worker import Worker
@@ -56,6 +57,7 @@ class FilesystemVault:
         }
         self._unlisted: set[str] = set()
         self._worker = Worker("hitl-vault")
+        self._storing = Storing(lambda: self._in_thread(self._try_to_store))
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         try:
@@ -258,6 +260,15 @@ class FilesystemVault:
             return None
         except FileNotFoundError:
             return None
+
+    async def check_storing(self) -> None:
+        """Return if notes can be written now."""
+        await self._storing.check()
+
+    def _try_to_store(self) -> None:
+        for name in self._folders.values():
+            folder = self._root / name
+            try_in(folder if folder.is_dir() else self._root)  # one that is gone is made anew
 
     # what is shown
 

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from hitl_vault.errors import Forbidden, HitlVaultError, InvalidRequest, Refused
 from hitl_vault.server.caller_first import CallerFirstRoute
-from hitl_vault.server.problems import headers_of, unreadable
+from hitl_vault.server.problems import headers_of, unreadable, words_of
 from hitl_vault.server.strict_bodies import StrictRequest, meant
 
 _log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ def _plain(error: Exception) -> tuple[int, str]:
     if isinstance(error, Refused):  # a rule says no to this caller, not to the body
         return Forbidden.http_status, str(error)
     if isinstance(error, HitlVaultError) and error.http_status != _A_FAULT:
-        return error.http_status, str(error)
+        return error.http_status, words_of(error)
     return _A_FAULT, _FAILED
 
 

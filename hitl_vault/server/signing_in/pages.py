@@ -12,12 +12,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, StrictUndefined
 
-from hitl_vault.errors import HitlVaultError, InvalidRequest
+from hitl_vault.errors import HitlVaultError, InvalidRequest, StorageError
 from hitl_vault.server.caller_first import CallerFirstRoute
 from hitl_vault.server.problems import headers_of, told
 
 _HERE = "hitl_vault.server.signing_in"
 STATIC = {"sign-in.css": "text/css", "link.js": "text/javascript"}
+_UNAVAILABLE = 503
+_NOT_NOW = (
+    "This cannot be done now: the service cannot store what it needs for it. Try again later; "
+    "whoever runs the service finds the reason in its log."
+)
 
 
 def page(way: str, title: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -33,11 +38,14 @@ def refusal(
 
     After signing in one goes on at `next`. `typed` is shown, each text under its label, to be kept.
     """
+    status, problem = error.http_status, told(error, path)
+    if isinstance(error, StorageError):
+        status, problem = _UNAVAILABLE, _NOT_NOW
     answer = page(
         "problem",
         "That was not done",
-        error.http_status,
-        problem=told(error, path),
+        status,
+        problem=problem,
         next=next,
         typed=typed or {},
     )
