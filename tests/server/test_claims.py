@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
@@ -240,16 +241,25 @@ async def test_twenty_retries_at_once_are_one_claim_with_one_lease(tmp_path):
         assert [one["kind"] for one in events].count("claimed") == 1
 
 
-async def test_two_services_on_one_vault_hand_out_one_claim(tmp_path):
-    """Claim again, renew and report at any; a lease that would end after the report is nothing."""
-    root, clock = tmp_path / "vault", FakeClock()
+@asynccontextmanager
+async def two_services(root):
+    """Give both services on one vault, the clock of their leases, the agent's client at each, and
+    the path of a request that it has claimed at the first for a minute.
+    """
+    clock = FakeClock()
     async with serving(root) as one, serving(root) as other:
         one.lease_clock(clock)
         other.lease_clock(clock)
-        agent, alice = one.agent(), one.reviewer()
+        agent = one.agent()
         there = other.client(agent.headers["authorization"].partition(" ")[2])
-        at = await approved(agent, alice)
+        at = await approved(agent, one.reviewer())
         await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 60})
+        yield (one, other), clock, agent, there, at
+
+
+async def test_two_services_on_one_vault_hand_out_one_claim(tmp_path):
+    """Claim again, renew and report at any; a lease that would end after the report is nothing."""
+    async with two_services(tmp_path / "vault") as ((one, other), clock, agent, there, at):
         refused = await there.post(f"{at}/claim", json={"claim_id": "c-2"})
         assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
         for path in ("claim", "claim/renew"):
@@ -268,14 +278,7 @@ async def test_two_services_on_one_vault_hand_out_one_claim(tmp_path):
 
 
 async def test_two_services_record_the_end_of_a_lease_once(tmp_path):
-    root, clock = tmp_path / "vault", FakeClock()
-    async with serving(root) as one, serving(root) as other:
-        one.lease_clock(clock)
-        other.lease_clock(clock)
-        agent, alice = one.agent(), one.reviewer()
-        there = other.client(agent.headers["authorization"].partition(" ")[2])
-        at = await approved(agent, alice)
-        await agent.post(f"{at}/claim", json={"claim_id": "c-1", "lease_s": 60})
+    async with two_services(tmp_path / "vault") as (_, clock, agent, there, at):
         clock.advance(60)
         lost = await asyncio.gather(outcome(agent, at), outcome(there, at))
         assert [one["status"] for one in lost] == ["unknown"] * 2

@@ -34,8 +34,7 @@ class _Table(Entries[_Entry]):
 
     def __init__(self, path: Path, kind: type[_Entry], id_field: str) -> None:
         super().__init__(path, self._made)
-        self._path, self._id_field = path, id_field
-        self._kind: type[_Entry] = kind
+        self._kind, self._id_field = kind, id_field
 
     @contextmanager
     def changing(self, now: datetime) -> Iterator[dict[str, _Entry]]:

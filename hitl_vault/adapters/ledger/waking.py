@@ -156,15 +156,16 @@ class WakingLedger(ABC):
     def _announce(self, writes: Iterable[Write]) -> None:
         """Tell this process what it committed. `writes` are in the order of the chain."""
         for write in writes:
+            recorded = write.recorded
             unseen = write.links[-1].seq > self._seen
             if write.links[0].seq == self._seen + 1:
                 self._seen = write.links[-1].seq
-                self._learn(write.recorded)
+                self._learn(recorded)
             elif write.links[0].seq > self._seen:
                 self.hint()  # another process committed in between
             if write.request is not None:
                 if unseen:  # else what came after it may have been seen too, and would be missing
-                    self._hearing.committed(write.request, write.recorded, len(write.state))
+                    self._hearing.committed(write.request, recorded, len(write.state))
                 self._resolve(write.request.id, write.request)
         self._wake_followers()
 

@@ -107,8 +107,8 @@ class FileLeases:
 
     def ended(self) -> list[Lease]:
         """Return the leases whose time is over and whose files are still there."""
-        names = [path.stem for path in self._folder.glob("lease-*.json")]
-        self._seen = {name: seen for name, seen in self._seen.items() if name in set(names)}
+        names = {path.stem for path in self._folder.glob("lease-*.json")}
+        self._seen = {name: seen for name, seen in self._seen.items() if name in names}
         return [
             lease
             for name in names
